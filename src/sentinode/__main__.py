@@ -1,0 +1,5 @@
+"""``python -m sentinode``."""
+
+from sentinode.cli.main import run
+
+run()

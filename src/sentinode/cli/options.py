@@ -1,0 +1,26 @@
+"""Options that many commands share, and the configuration they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sentinode.config import Config
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; `sentinode init` writes one.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one key; may be repeated."),
+]
+
+
+def config_of(config: Path | None, overrides: list[str] | None) -> Config:
+    """Return the configuration of a command."""
+    from sentinode.config import load_config
+
+    return load_config(config, overrides or [])

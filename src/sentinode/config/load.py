@@ -1,0 +1,92 @@
+"""Configuration from a TOML file and ``section.key=value`` overrides."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import BaseModel, ValidationError
+
+from sentinode.config.sections import Config
+from sentinode.core import unknown_name
+from sentinode.errors import ConfigError, MissingInputError
+
+__all__ = ["load_config", "resolved_toml"]
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Make the configuration: defaults, then the file, then the overrides.
+
+    Args:
+        path: A TOML file, or None for the defaults.
+        overrides: Strings ``section.key=value`` as given to ``--set``; the value is read as
+            TOML, and as a plain string where it is none.
+
+    Raises:
+        MissingInputError: There is no such file.
+        ConfigError: The file is not TOML, or a key or value is not known; the message names the
+            nearest key.
+    """
+    values = _read(path) if path is not None else {}
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_plainly(error, path)) from error
+
+
+def resolved_toml(config: Config) -> str:
+    """Return the configuration as TOML, every key written out; none is left out as in TOML."""
+    return tomlkit.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingInputError(f"no configuration file {path}") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path} is a folder, expected a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise ConfigError(
+            f"--set expects section.key=value, as in train.epochs=3; got {override!r}"
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = None if text.strip() == "none" else text.strip()
+    inner = values.setdefault(section, {})
+    if not isinstance(inner, dict):
+        raise ConfigError(f"{section!r} is not a section of the configuration file")
+    inner[name] = value
+
+
+def _plainly(error: ValidationError, path: Path | None) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return unknown_name("configuration key", where, _siblings(where))
+    given = first.get("input")
+    source = f" (in {path})" if path is not None else ""
+    more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+    return f"{where} = {given!r}: {first['msg'][0].lower()}{first['msg'][1:]}{source}{more}"
+
+
+def _siblings(where: str) -> list[str]:
+    section = where.rpartition(".")[0]
+    if not section:
+        return list(Config.model_fields)
+    model = Config.model_fields[section].annotation
+    known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+    return [f"{section}.{name}" for name in known]

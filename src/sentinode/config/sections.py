@@ -1,0 +1,183 @@
+"""The configuration of every stage: names, defaults, ranges and what each key means.
+
+Each key's ``description`` is the only text about it: ``sentinode init`` prints it as the comment
+above the key. Keys that change how fast a result comes, and not the result, are marked with
+``Speed``; they are left out of the fingerprint by which a finished stage is known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AuditConfig",
+    "Config",
+    "EvaluateConfig",
+    "ModelConfig",
+    "PackConfig",
+    "PhantomConfig",
+    "PredictConfig",
+    "Section",
+    "SplitConfig",
+    "TrainConfig",
+]
+
+_SPEED: dict[str, Any] = {"speed_only": True}
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the section as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the settings that shape a result, without those that shape only its speed."""
+        speed_only = {
+            name
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.json_schema_extra, dict)
+            and field.json_schema_extra.get("speed_only")
+        }
+        return self.model_dump(mode="json", exclude=speed_only)
+
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class PackConfig(Section):
+    """Reading a source into one packed set."""
+
+    resize: int | None = Field(
+        None, ge=8, le=4096, description="Side in px to resize every patch to; none keeps it."
+    )
+    workers: int = Field(
+        0, ge=0, description="Processes that decode; 0 takes all cores.", json_schema_extra=_SPEED
+    )
+
+
+class AuditConfig(Section):
+    """Reasons to leave a patch out."""
+
+    near_black_max: int = Field(
+        10, ge=0, le=256, description="A patch is near-black when its largest value is below this."
+    )
+    near_white_min: int = Field(
+        245, ge=-1, le=255, description="A patch is near-white when its least value is above this."
+    )
+    exclude_ids: Path | None = Field(
+        None, description="A text file of patch ids to leave out, one a line."
+    )
+
+
+class SplitConfig(Section):
+    """Which patches train, which choose, and which are reported."""
+
+    by: Literal["auto", "official", "slide", "group", "random"] = Field(
+        "auto",
+        description="auto takes the source's own folds, else slides, else groups of duplicates; "
+        "random must be asked for, and its figures are optimistic.",
+    )
+    seed: Seed = Field(42, description="Seed of the draw.")
+    valid_fraction: Fraction = Field(
+        0.15, description="Share that chooses (early stopping, threshold)."
+    )
+    test_fraction: Fraction = Field(
+        0.15, description="Share that is reported, where the source brings no fold for it."
+    )
+    limit: int | None = Field(
+        None, ge=2, description="Train on at most this many patches, drawn with the seed."
+    )
+    balance: int | None = Field(
+        None, ge=1, description="Train on at most this many patches of each class."
+    )
+
+
+class ModelConfig(Section):
+    """Which network."""
+
+    name: str = Field("baseline-colour", description="Name of the network; `sentinode model`.")
+
+
+class TrainConfig(Section):
+    """How the network is trained."""
+
+    epochs: int = Field(30, ge=1, description="Largest number of epochs.")
+    batch_size: int = Field(32, ge=1, description="Patches a step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Step size of the optimiser.")
+    patience: int | None = Field(
+        10,
+        ge=1,
+        description="Stop after this many epochs without a lower validation loss; "
+        "the best weights are kept either way.",
+    )
+    seed: Seed = Field(42, description="Seed of the weights, the order and the dropout.")
+    device: Device = Field("auto", description="auto takes a GPU where there is one.")
+    precision: Precision = Field(
+        "auto", description="auto takes bfloat16 where the processor computes in it, else float32."
+    )
+    threads: int = Field(
+        0, ge=0, description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes."
+    )
+
+
+class PredictConfig(Section):
+    """How predictions are made."""
+
+    batch_size: int = Field(256, ge=1, description="Patches at once.", json_schema_extra=_SPEED)
+    device: Device = Field("auto", description="auto takes a GPU where there is one.")
+    precision: Precision = Field(
+        "float32", description="Precision of the network's arithmetic; auto as in train."
+    )
+
+
+class EvaluateConfig(Section):
+    """How predictions are scored."""
+
+    threshold: Literal["youden", "accuracy", "half"] = Field(
+        "youden",
+        description="Rule that chooses the threshold on validation patches: youden (sensitivity "
+        "plus specificity), accuracy, or half (0.5, chosen on nothing).",
+    )
+    resamples: int = Field(2000, ge=100, description="Bootstrap resamples of an interval.")
+    confidence: Fraction = Field(0.95, description="Coverage of an interval.")
+    seed: Seed = Field(42, description="Seed of the resamples.")
+    examples: int = Field(
+        12, ge=0, le=100, description="Example patches of each kind in the report."
+    )
+
+
+class PhantomConfig(Section):
+    """The synthetic cohort."""
+
+    slides: int = Field(12, ge=1, description="Number of slides.")
+    patches: int = Field(1200, ge=1, description="Number of patches over all slides.")
+    seed: Seed = Field(42, description="Seed of everything drawn.")
+    whole_slides: int = Field(
+        1, ge=0, description="How many slides are also written whole, as pyramidal TIFF."
+    )
+    workers: int = Field(
+        0, ge=0, description="Processes that render; 0 takes all cores.", json_schema_extra=_SPEED
+    )
+
+
+class Config(Section):
+    """The whole configuration, one section a stage."""
+
+    pack: PackConfig = Field(PackConfig(), description="Reading a source into one packed set.")
+    audit: AuditConfig = Field(AuditConfig(), description="Reasons to leave a patch out.")
+    split: SplitConfig = Field(SplitConfig(), description="Which patches train, choose, report.")
+    model: ModelConfig = Field(ModelConfig(), description="Which network.")
+    train: TrainConfig = Field(TrainConfig(), description="How the network is trained.")
+    predict: PredictConfig = Field(PredictConfig(), description="How predictions are made.")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How they are scored.")
+    phantom: PhantomConfig = Field(PhantomConfig(), description="The synthetic cohort.")

@@ -1,0 +1,39 @@
+"""Atomic files, provenance, progress and optional imports: what every stage stands on."""
+
+from sentinode.core.extras import require
+from sentinode.core.files import (
+    atomic_path,
+    folder_lock,
+    hash_bytes,
+    hash_file,
+    hash_json,
+    make_folder,
+    need_disk,
+    read_json,
+    write_json,
+    write_text,
+)
+from sentinode.core.names import nearest, unknown_name
+from sentinode.core.progress import Progress
+from sentinode.core.provenance import Provenance, provenance
+from sentinode.core.watch import Watch
+
+__all__ = [
+    "Progress",
+    "Provenance",
+    "Watch",
+    "atomic_path",
+    "folder_lock",
+    "hash_bytes",
+    "hash_file",
+    "hash_json",
+    "make_folder",
+    "nearest",
+    "need_disk",
+    "provenance",
+    "read_json",
+    "require",
+    "unknown_name",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,108 @@
+"""A packed set on disk: images.npy, manifest.parquet and meta.json in one folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sentinode.core import Provenance, read_json
+from sentinode.errors import InputError, MissingInputError
+from sentinode.tables.manifest import Manifest
+from sentinode.types import UInt8Array
+
+__all__ = ["SET_FORMAT", "PackedSet", "SetMeta"]
+
+SET_FORMAT = 1
+
+
+class SetMeta(BaseModel):
+    """What ``meta.json`` says of a packed set.
+
+    Attributes:
+        format: Version of the layout on disk.
+        kind: Kind of the source, as in "kaggle".
+        count: Number of patches.
+        size: Side of a patch in px.
+        mpp: µm/px where the source says it, else None.
+        content_hash: SHA-256 over the ids, the labels and the pixels' hashes, in order.
+        provenance: What made the set.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1]
+    kind: str
+    count: int
+    size: int
+    mpp: float | None
+    content_hash: str
+    provenance: Provenance
+
+
+@final
+@dataclass(frozen=True)
+class PackedSet:
+    """A packed set: memory-mapped images and their manifest.
+
+    Attributes:
+        folder: Where it lies.
+        meta: What it is.
+        manifest: One row per patch.
+        images: uint8 (N, size, size, 3), RGB, memory-mapped and read-only.
+    """
+
+    folder: Path
+    meta: SetMeta
+    manifest: Manifest
+    images: UInt8Array
+
+    @classmethod
+    def open(cls, folder: Path) -> PackedSet:
+        """Open a packed set.
+
+        Raises:
+            MissingInputError: The folder or one of its three files is not there.
+            InputError: A file is damaged, or they do not belong together.
+        """
+        for name in ("meta.json", "manifest.parquet", "images.npy"):
+            if not (folder / name).is_file():
+                raise MissingInputError(
+                    f"{folder} is not a packed set: {name} is missing; "
+                    f"make one with: sentinode pack SOURCE --out {folder}"
+                )
+        values = read_json(folder / "meta.json")
+        found = values.get("format") if isinstance(values, dict) else None
+        if found != SET_FORMAT:
+            raise InputError(
+                f"{folder} was packed in format {found}, this version reads format {SET_FORMAT}; "
+                "pack the source again"
+            )
+        try:
+            meta = SetMeta.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{folder / 'meta.json'} is damaged: {where}, {first['msg']}"
+            ) from error
+        manifest = Manifest.read(folder / "manifest.parquet")
+        images = _map_images(folder / "images.npy")
+        expected = (meta.count, meta.size, meta.size, 3)
+        if images.shape != expected or images.dtype != np.uint8 or len(manifest) != meta.count:
+            raise InputError(
+                f"{folder}: images.npy is {images.dtype} {images.shape} and the manifest has "
+                f"{len(manifest)} rows, expected uint8 {expected}; pack the source again"
+            )
+        return cls(folder, meta, manifest, images)
+
+
+def _map_images(path: Path) -> UInt8Array:
+    try:
+        images: UInt8Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}; pack the source again") from error
+    return images
