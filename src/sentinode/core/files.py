@@ -42,8 +42,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         InputError: The folder cannot be written to.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -58,7 +58,7 @@ def _said_plainly(error: OSError, path: Path) -> Exception:
     if isinstance(error, DiskFullError) or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(f"the disk is full: could not write {path}; free some room and rerun")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-        return InputError(f"cannot write {path}: {error.strerror}; choose another --out")
+        return InputError(f"cannot write {path}: {error.strerror}; choose another place")
     return error
 
 
