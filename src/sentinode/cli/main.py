@@ -5,20 +5,38 @@ A command's module imports nothing heavy at its top, so that ``--help`` answers 
 
 from __future__ import annotations
 
+import errno
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 from sentinode import __version__
+from sentinode.cli.doctor import doctor_command
 from sentinode.cli.settings import config_command, init_command
 
 __all__ = ["app", "run"]
 
 EXIT_USER_ERROR = 2
 
+
+class _Commands(typer.core.TyperGroup):
+    """The commands in the order of the work; an unknown one is answered with the nearest."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            from sentinode.core import unknown_name
+            from sentinode.errors import InputError
+
+            raise InputError(unknown_name("command", cmd_name, self.commands))
+        return found
+
+
 app = typer.Typer(
     name="sentinode",
+    cls=_Commands,
     help="Find metastatic cancer in H&E-stained lymph-node tissue, from patches to a report. "
     "Research use only: not a medical device, not for diagnosis or patient management.",
     no_args_is_help=True,
@@ -28,6 +46,7 @@ app = typer.Typer(
 )
 app.command("init")(init_command)
 app.command("config")(config_command)
+app.command("doctor")(doctor_command)
 
 
 def _version(value: bool) -> None:
@@ -47,20 +66,35 @@ def _main(
 
 def run() -> None:
     """Run the command line; a user's error is one line on standard error and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _stop("interrupted; what was finished is kept, the same command goes on from it")
+    except Exception as error:
+        message = _in_one_line(error)
+        if message is None:
+            raise
+        _stop(f"error: {message}")
+    sys.exit(code)
+
+
+def _in_one_line(error: Exception) -> str | None:
+    """Return the line for an error that is the user's or the machine's, None for a defect."""
     from sentinode.errors import SentinodeError
 
-    try:
-        app()
-    except SentinodeError as error:
-        message = " ".join(str(error).split())
-        print(f"sentinode: error: {message}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        print(
-            "sentinode: interrupted; what was finished is kept, the same command goes on from it",
-            file=sys.stderr,
-        )
-        sys.exit(EXIT_USER_ERROR)
+    if isinstance(error, SentinodeError):
+        return " ".join(str(error).split())
+    usage = getattr(error, "format_message", None)  # an option or argument that does not fit
+    if callable(usage):
+        return f"{usage()} (see --help)"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some room and give the same command again"
+    return None
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"sentinode: {message}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from sentinode.core.files import (
 )
 from sentinode.core.names import nearest, unknown_name
 from sentinode.core.progress import Progress
-from sentinode.core.provenance import Provenance, provenance
+from sentinode.core.provenance import Provenance, processor_name, provenance
 from sentinode.core.watch import Watch
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "make_folder",
     "nearest",
     "need_disk",
+    "processor_name",
     "provenance",
     "read_json",
     "require",

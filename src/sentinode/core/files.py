@@ -57,7 +57,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def _said_plainly(error: OSError, path: Path) -> Exception:
     if isinstance(error, DiskFullError) or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(f"the disk is full: could not write {path}; free some room and rerun")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT):
         return InputError(f"cannot write {path}: {error.strerror}; choose another place")
     return error
 

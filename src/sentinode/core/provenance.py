@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from sentinode import __version__
 from sentinode.core.files import hash_json
 
-__all__ = ["Provenance", "provenance"]
+__all__ = ["Provenance", "processor_name", "provenance"]
 
 PACKAGES = (
     "torch",
