@@ -1,0 +1,48 @@
+"""Networks: what they are made of, their weights on disk, and where they are computed."""
+
+from sentinode.models.checkpoint import (
+    SPEC_FILE,
+    WEIGHTS_FILE,
+    load_checkpoint,
+    read_spec,
+    save_checkpoint,
+    state_of,
+)
+from sentinode.models.compute import Compute, choose_compute, computes_bfloat16, deterministic
+from sentinode.models.network import Network
+from sentinode.models.registry import block_network, model_names, spec
+from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
+from sentinode.models.sequential import SequentialNetwork, build_sequential
+from sentinode.models.spec import ModelSpec, build, new_network
+from sentinode.models.summary import LayerSummary, ModelSummary, summarise
+
+__all__ = [
+    "HISTORY_FILE",
+    "RECORD_FILE",
+    "SPEC_FILE",
+    "WEIGHTS_FILE",
+    "Compute",
+    "LayerSummary",
+    "ModelSpec",
+    "ModelSummary",
+    "Network",
+    "Run",
+    "RunRecord",
+    "SequentialNetwork",
+    "block_network",
+    "build",
+    "build_sequential",
+    "choose_compute",
+    "computes_bfloat16",
+    "deterministic",
+    "load_checkpoint",
+    "model_names",
+    "new_network",
+    "read_record",
+    "read_spec",
+    "resolve_run",
+    "save_checkpoint",
+    "spec",
+    "state_of",
+    "summarise",
+]

@@ -1,0 +1,71 @@
+"""The networks known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sentinode.core import unknown_name
+from sentinode.errors import InputError
+from sentinode.models.sequential import BatchNorm, Conv, Dense, Dropout, GlobalAverage, Layer, Pool
+from sentinode.models.spec import ModelSpec
+from sentinode.types import Preprocess
+
+__all__ = ["block_network", "model_names", "spec"]
+
+
+def block_network(
+    name: str,
+    blocks: Sequence[int] = (32, 64, 128),
+    *,
+    last_kernel: int = 3,
+    head: Sequence[int] = (64,),
+    dropout: float = 0.5,
+    preprocess: Preprocess | None = None,
+) -> ModelSpec:
+    """Describe a network of the first reference notebook's kind.
+
+    Blocks of two same-padded 3×3 convolutions with ReLU, a batch normalisation between them and
+    a pooling after them; then the mean over the patch, dropout, dense layers and one logit.
+
+    Args:
+        name: Name of the spec.
+        blocks: Filters of each block's two convolutions.
+        last_kernel: Kernel of the very last convolution in px, odd.
+        head: Units of each dense layer before the logit.
+        dropout: Share of the averaged channels that is zeroed while training.
+        preprocess: Defaults to 96×96 px colour, scaled to 0..1.
+    """
+    layers: list[Layer] = []
+    for number, filters in enumerate(blocks, 1):
+        kernel = last_kernel if number == len(blocks) else 3
+        layers += [Conv(filters=filters), BatchNorm(), Conv(filters=filters, kernel=kernel), Pool()]
+    layers += [GlobalAverage(), Dropout(rate=dropout)]
+    layers += [Dense(units=units) for units in head]
+    return ModelSpec(
+        name=name,
+        builder="sentinode.models.sequential:build_sequential",
+        args={"layers": [layer.model_dump(mode="json") for layer in layers]},
+        preprocess=preprocess or Preprocess(),
+        explain_layer=f"layers.relu{2 * len(blocks)}",
+        dense_exact=False,
+        licence="Apache-2.0",
+    )
+
+
+_SPECS = {each.name: each for each in (block_network("baseline-colour"),)}
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names that :func:`spec` knows."""
+    return tuple(sorted(_SPECS))
+
+
+def spec(name: str) -> ModelSpec:
+    """Return the network of a name.
+
+    Raises:
+        InputError: There is no such network; the message names the nearest.
+    """
+    if name not in _SPECS:
+        raise InputError(unknown_name("model", name, _SPECS))
+    return _SPECS[name]

@@ -1,0 +1,147 @@
+"""A run folder: everything known of one trained network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sentinode.core import Provenance, hash_file, read_json, write_json
+from sentinode.errors import CheckpointError, InputError, MissingInputError
+from sentinode.models.checkpoint import WEIGHTS_FILE, load_checkpoint, read_spec
+from sentinode.models.network import Network
+from sentinode.models.spec import ModelSpec
+from sentinode.tables import read_history
+
+__all__ = ["HISTORY_FILE", "RECORD_FILE", "Run", "RunRecord", "resolve_run"]
+
+RECORD_FILE = "run.json"
+HISTORY_FILE = "history.csv"
+
+
+class RunRecord(BaseModel):
+    """What ``run.json`` says; written last, so that a run with it is finished.
+
+    Attributes:
+        format: Version of the layout.
+        fingerprint: SHA-256 of all that shaped the weights: network, settings, set and split.
+        provenance: What made the run.
+        compute: Device, precision and threads.
+        best_epoch: Epoch whose weights were kept, from 1; None where nothing was trained here.
+        stopped: Why training ended.
+        metrics: The best epoch's row of the history.
+        files: SHA-256 of each file of the run by name.
+        timing: Wall times in s and rates in patches/s; the only part that no seed fixes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    fingerprint: str
+    provenance: Provenance
+    compute: dict[str, Any]
+    best_epoch: int | None
+    stopped: str
+    metrics: dict[str, float]
+    files: dict[str, str]
+    timing: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write ``run.json``, whole or not at all."""
+        write_json(folder / RECORD_FILE, self.model_dump(mode="json"))
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """Handle on one finished run folder.
+
+    Attributes:
+        folder: Where it is.
+        spec: The network.
+        record: What ``run.json`` says.
+    """
+
+    folder: Path
+    spec: ModelSpec
+    record: RunRecord
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Open a run folder; its weights are read by :meth:`load`.
+
+        Raises:
+            MissingInputError: There is no such folder, or no finished run in it.
+            CheckpointError: A file of it is damaged or of another version.
+        """
+        if not folder.is_dir():
+            raise MissingInputError(
+                f"no run at {folder}; make one with: sentinode train SET --out {folder}"
+            )
+        if not (folder / RECORD_FILE).is_file():
+            raise MissingInputError(
+                f"{folder} holds no finished run: {RECORD_FILE} is missing; the same "
+                "`sentinode train` command goes on with one that was interrupted"
+            )
+        return cls(folder, read_spec(folder), read_record(folder))
+
+    def load(self) -> Network:
+        """Read the network with its weights, in evaluation mode on the CPU.
+
+        Raises:
+            CheckpointError: The weights are damaged, or not the ones this run recorded.
+        """
+        _, network = load_checkpoint(self.folder)
+        found = hash_file(self.folder / WEIGHTS_FILE)
+        if found != self.weights_hash:
+            raise CheckpointError(
+                f"{self.folder / WEIGHTS_FILE} is not the file that {RECORD_FILE} recorded "
+                f"(SHA-256 {found[:12]}, expected {self.weights_hash[:12]})"
+            )
+        return network
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of ``model.safetensors`` as recorded when the run was finished."""
+        return self.record.files.get(WEIGHTS_FILE, "")
+
+    def history(self) -> pd.DataFrame:
+        """Return the training's history, one row per epoch; errors as `read_history`."""
+        return read_history(self.folder / HISTORY_FILE)
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises:
+        CheckpointError: It is damaged or of another version.
+    """
+    path = folder / RECORD_FILE
+    try:
+        values = read_json(path)
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != 1:
+        raise CheckpointError(f"{path} has format {found!r}, this version of sentinode reads 1")
+    try:
+        return RunRecord.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{path} is damaged: {where}: {first['msg']}") from error
+
+
+def resolve_run(name: str) -> Run:
+    """Open what a command was given as RUN: a run folder's path.
+
+    Every command that takes a RUN comes through here.
+
+    Raises:
+        MissingInputError: There is no such run.
+        CheckpointError: It is damaged or of another version.
+    """
+    return Run.open(Path(name))
