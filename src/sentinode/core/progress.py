@@ -79,6 +79,10 @@ class Progress:
             self._last_line = now
             self._line()
 
+    def say(self, line: str) -> None:
+        """Print a line that stays, above the bar."""
+        self._console.print(line, highlight=False, soft_wrap=True)
+
     @property
     def rate(self) -> float:
         """Units per second since the start of this run."""
