@@ -143,10 +143,17 @@ class PredictConfig(Section):
 class EvaluateConfig(Section):
     """How predictions are scored."""
 
-    threshold: Literal["youden", "accuracy", "half"] = Field(
+    threshold: Literal["youden", "accuracy", "sensitivity", "cost", "half"] = Field(
         "youden",
         description="Rule that chooses the threshold on validation patches: youden (sensitivity "
-        "plus specificity), accuracy, or half (0.5, chosen on nothing).",
+        "plus specificity), accuracy, sensitivity (the highest threshold that reaches the target), "
+        "cost (the least cost), or half (0.5, chosen on nothing).",
+    )
+    target_sensitivity: Fraction = Field(
+        0.95, description="What the rule sensitivity must reach on validation patches."
+    )
+    miss_cost: float = Field(
+        1.0, gt=0, description="Cost of a miss in false alarms, for the rule cost."
     )
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples of an interval.")
     confidence: Fraction = Field(0.95, description="Coverage of an interval.")

@@ -1,20 +1,48 @@
-"""What lies on disk between stages: packed set, manifest, split, predictions, history."""
+"""What lies on disk between stages: packed set, manifest, split, predictions, history, report."""
 
 from sentinode.tables.history import HISTORY_COLUMNS, read_history, write_history
 from sentinode.tables.manifest import MANIFEST_DTYPES, Manifest
 from sentinode.tables.packed import PackedSet, SetMeta
 from sentinode.tables.predictions import PREDICTION_DTYPES, Predictions
+from sentinode.tables.report import (
+    Bin,
+    Confusion,
+    Curve,
+    Example,
+    ExampleKind,
+    Figure,
+    GroupRow,
+    Histogram,
+    LeftOut,
+    OperatingPoint,
+    Report,
+    Rows,
+    Training,
+)
 from sentinode.tables.split import Split
 
 __all__ = [
+    "Bin",
+    "Confusion",
+    "Curve",
+    "Example",
+    "ExampleKind",
+    "Figure",
+    "GroupRow",
     "HISTORY_COLUMNS",
+    "Histogram",
+    "LeftOut",
     "MANIFEST_DTYPES",
-    "PREDICTION_DTYPES",
     "Manifest",
+    "OperatingPoint",
+    "PREDICTION_DTYPES",
     "PackedSet",
     "Predictions",
+    "Report",
+    "Rows",
     "SetMeta",
     "Split",
+    "Training",
     "read_history",
     "write_history",
 ]

@@ -1,0 +1,53 @@
+"""Metrics of predictions: discrimination, calibration, thresholds and their intervals."""
+
+from sentinode.metrics.calibration import (
+    Estimate,
+    Recalibration,
+    ReliabilityBins,
+    brier_terms,
+    expected_calibration_error,
+    log_loss_terms,
+    recalibration,
+    reliability,
+)
+from sentinode.metrics.counts import COUNT_METRICS, confusion_counts, count_metrics, outcomes
+from sentinode.metrics.delong import delong, delong_interval
+from sentinode.metrics.intervals import Draws, Spread, bootstrap, spread
+from sentinode.metrics.ranking import (
+    CurvePoints,
+    Ranking,
+    average_precision,
+    pr_curve,
+    roc_auc,
+    roc_curve,
+)
+from sentinode.metrics.thresholds import ThresholdRule, choose_threshold
+
+__all__ = [
+    "COUNT_METRICS",
+    "CurvePoints",
+    "Draws",
+    "Estimate",
+    "Ranking",
+    "Recalibration",
+    "ReliabilityBins",
+    "Spread",
+    "ThresholdRule",
+    "average_precision",
+    "bootstrap",
+    "brier_terms",
+    "choose_threshold",
+    "confusion_counts",
+    "count_metrics",
+    "delong",
+    "delong_interval",
+    "expected_calibration_error",
+    "log_loss_terms",
+    "outcomes",
+    "pr_curve",
+    "recalibration",
+    "reliability",
+    "roc_auc",
+    "roc_curve",
+    "spread",
+]

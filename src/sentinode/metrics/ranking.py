@@ -1,0 +1,172 @@
+"""How well probabilities put tumour above normal: ROC and precision-recall, weighted or not.
+
+The scores are sorted once; each resample of a bootstrap is then two cumulative sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sentinode.metrics.arrays import BoolArray, FloatArray, IntArray, checked
+
+__all__ = ["CurvePoints", "Ranking", "average_precision", "pr_curve", "roc_auc", "roc_curve"]
+
+
+@final
+@dataclass(frozen=True)
+class CurvePoints:
+    """A curve over falling thresholds.
+
+    Attributes:
+        x: float64 (K,).
+        y: float64 (K,).
+        threshold: float64 (K,): a patch at or above it is called tumour; infinite where none is.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    threshold: FloatArray
+
+    def thinned(self, n: int) -> CurvePoints:
+        """Return at most ``n`` of the points, evenly along the curve, both ends among them."""
+        if len(self.x) <= n:
+            return self
+        steps = np.abs(np.diff(self.x)) + np.abs(np.diff(self.y))
+        way = np.concatenate([[0.0], np.cumsum(steps)])
+        wanted = np.linspace(0.0, way[-1], n)
+        keep = np.unique(np.searchsorted(way, wanted).clip(0, len(way) - 1))
+        keep[-1] = len(way) - 1
+        return CurvePoints(self.x[keep], self.y[keep], self.threshold[keep])
+
+
+@final
+@dataclass(frozen=True)
+class Ranking:
+    """Patches in falling order of probability, N of them, P with tumour.
+
+    A tie is a run of ranks with one probability; ``first`` and ``last`` bound it.
+
+    Attributes:
+        order: int64 (N,): the patch at each rank.
+        tumour: bool (N,): the label at each rank.
+        score: float64 (N,): the probability at each rank, falling.
+        first: int64 (P,): for each tumour patch by rank, how many patches rank above its tie.
+        last: int64 (P,): and how many do so or stand in its tie.
+        tumour_first: int64 (P,): as ``first``, counting tumour patches only.
+        tumour_last: int64 (P,): as ``last``, counting tumour patches only.
+    """
+
+    order: IntArray
+    tumour: BoolArray
+    score: FloatArray
+    first: IntArray
+    last: IntArray
+    tumour_first: IntArray
+    tumour_last: IntArray
+
+    @classmethod
+    def of(cls, labels: ArrayLike, probabilities: ArrayLike) -> Ranking:
+        """Rank labels 0 or 1 (N,) by probabilities (N,) in 0..1."""
+        y, p = checked(labels, probabilities)
+        order = np.argsort(-p, kind="stable").astype(np.int64)
+        tumour, score = y[order], p[order]
+        rising = -score
+        first = np.searchsorted(rising, rising[tumour], side="left")
+        last = np.searchsorted(rising, rising[tumour], side="right")
+        above = np.concatenate([[0], np.cumsum(tumour)])
+        return cls(order, tumour, score, first, last, above[first], above[last])
+
+    def areas(self, ranked_weights: IntArray | FloatArray) -> tuple[float, float]:
+        """Return ROC AUC and average precision with a weight for each patch.
+
+        AUC is the weighted share of pairs, one of each class, that stand in the right order, a
+        tie counting half (Mann and Whitney, 1947). Average precision is the mean precision at
+        the tumour patches. Both are NaN where a class they need has no weight.
+
+        Args:
+            ranked_weights: Of the patches in the order of rank, shape (N,), at least 0; exact
+                where they are integers.
+        """
+        weights = ranked_weights[self.tumour]
+        every = _from_zero(ranked_weights)
+        tumours = _from_zero(weights)
+        positive, negative = tumours[-1], every[-1] - tumours[-1]
+        if positive <= 0:
+            return np.nan, np.nan
+        at_or_above, tumour_at_or_above = every[self.last], tumours[self.tumour_last]
+        precision = tumour_at_or_above / np.where(at_or_above > 0, at_or_above, 1)
+        average = float(weights @ precision / positive)
+        if negative <= 0:
+            return np.nan, average
+        false_alarms = (at_or_above - tumour_at_or_above) + (
+            every[self.first] - tumours[self.tumour_first]
+        )
+        wrong = float((weights * false_alarms).sum()) / 2
+        return 1 - wrong / (float(positive) * float(negative)), average
+
+    def cumulated(self) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return tumour and normal patches at or above each distinct score, and the scores.
+
+        Three arrays (K + 1,) that begin with no patch at an infinite score.
+        """
+        ends = np.flatnonzero(np.append(np.diff(self.score) != 0, True))
+        tumour = np.cumsum(self.tumour, dtype=np.int64)[ends]
+        normal = ends + 1 - tumour
+        score = self.score[ends]
+        return np.append(0, tumour), np.append(0, normal), np.append(np.inf, score)
+
+
+def _from_zero(weights: IntArray | FloatArray) -> IntArray | FloatArray:
+    sums = np.zeros_like(weights, shape=len(weights) + 1)
+    np.cumsum(weights, out=sums[1:])
+    return sums
+
+
+def _areas(
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None
+) -> tuple[float, float]:
+    ranking = Ranking.of(labels, probabilities)
+    w = np.ones(len(ranking.order), np.int64) if weights is None else np.asarray(weights)
+    return ranking.areas(w[ranking.order])
+
+
+def roc_auc(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Return the area under the ROC curve, NaN with one class only.
+
+    Args:
+        labels: 0 or 1, shape (N,).
+        probabilities: Of tumour, shape (N,), in 0..1.
+        weights: At least 0, shape (N,); None counts each patch once.
+    """
+    return _areas(labels, probabilities, weights)[0]
+
+
+def average_precision(
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None
+) -> float:
+    """Return the area under the precision-recall curve as average precision.
+
+    Arguments as of :func:`roc_auc`; NaN without a tumour patch.
+    """
+    return _areas(labels, probabilities, weights)[1]
+
+
+def roc_curve(ranking: Ranking) -> CurvePoints:
+    """Return 1 - specificity against sensitivity; NaN for a class that is not there."""
+    tumour, normal, score = ranking.cumulated()
+    return CurvePoints(_share(normal), _share(tumour), score)
+
+
+def pr_curve(ranking: Ranking) -> CurvePoints:
+    """Return recall against precision, from the highest score on."""
+    tumour, normal, score = ranking.cumulated()
+    precision = tumour[1:] / (tumour[1:] + normal[1:])
+    return CurvePoints(_share(tumour)[1:], precision, score[1:])
+
+
+def _share(counts: IntArray) -> FloatArray:
+    return counts / counts[-1] if counts[-1] else np.full(len(counts), np.nan)
