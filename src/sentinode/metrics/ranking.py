@@ -6,14 +6,16 @@ The scores are sorted once; each resample of a bootstrap is then two cumulative 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sentinode.metrics.arrays import BoolArray, FloatArray, IntArray, checked
 
 __all__ = ["CurvePoints", "Ranking", "average_precision", "pr_curve", "roc_auc", "roc_curve"]
+
+_Weights = NDArray[Any]
 
 
 @final
@@ -120,8 +122,8 @@ class Ranking:
         return np.append(0, tumour), np.append(0, normal), np.append(np.inf, score)
 
 
-def _from_zero(weights: IntArray | FloatArray) -> IntArray | FloatArray:
-    sums = np.zeros_like(weights, shape=len(weights) + 1)
+def _from_zero(weights: _Weights) -> _Weights:
+    sums: _Weights = np.zeros(len(weights) + 1, dtype=weights.dtype)
     np.cumsum(weights, out=sums[1:])
     return sums
 

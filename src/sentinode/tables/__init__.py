@@ -22,6 +22,9 @@ from sentinode.tables.report import (
 from sentinode.tables.split import Split
 
 __all__ = [
+    "HISTORY_COLUMNS",
+    "MANIFEST_DTYPES",
+    "PREDICTION_DTYPES",
     "Bin",
     "Confusion",
     "Curve",
@@ -29,13 +32,10 @@ __all__ = [
     "ExampleKind",
     "Figure",
     "GroupRow",
-    "HISTORY_COLUMNS",
     "Histogram",
     "LeftOut",
-    "MANIFEST_DTYPES",
     "Manifest",
     "OperatingPoint",
-    "PREDICTION_DTYPES",
     "PackedSet",
     "Predictions",
     "Report",
