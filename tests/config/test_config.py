@@ -54,9 +54,12 @@ def test_the_written_forms_read_back(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text(commented_toml())
     assert load_config(file) == Config()
-    changed = load_config(None, ["train.epochs=7", "pack.resize=64"])
+    changed = load_config(None, ["train.epochs=7", "pack.resize=64", "train.patience=none"])
     file.write_text(resolved_toml(changed))
     assert load_config(file) == changed
+    file.write_text(resolved_toml(changed, ["train"]))
+    assert load_config(file).train == changed.train
+    assert load_config(file).pack == Config().pack
 
 
 def test_every_key_says_what_it_means() -> None:

@@ -39,9 +39,12 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
         raise ConfigError(_plainly(error, path)) from error
 
 
-def resolved_toml(config: Config) -> str:
-    """Return the configuration as TOML, every key written out; none is left out as in TOML."""
-    return tomlkit.dumps(config.model_dump(mode="json", exclude_none=True))
+def resolved_toml(config: Config, sections: Sequence[str] = tuple(Config.model_fields)) -> str:
+    """Return the configuration as TOML, every key of these sections written out."""
+    values = config.model_dump(mode="json", include=set(sections))
+    for section in values.values():  # TOML has no word for nothing
+        section.update({key: "none" for key, value in section.items() if value is None})
+    return tomlkit.dumps(values)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -65,7 +68,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = None if text.strip() == "none" else text.strip()
+        value = text.strip()
     inner = values.setdefault(section, {})
     if not isinstance(inner, dict):
         raise ConfigError(f"{section!r} is not a section of the configuration file")
