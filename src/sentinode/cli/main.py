@@ -14,7 +14,10 @@ import typer.core
 
 from sentinode import __version__
 from sentinode.cli.doctor import doctor_command
+from sentinode.cli.model import model_command
 from sentinode.cli.settings import config_command, init_command
+from sentinode.cli.submission import submission_command
+from sentinode.cli.train import train_command
 
 __all__ = ["app", "run"]
 
@@ -47,6 +50,9 @@ app = typer.Typer(
 app.command("init")(init_command)
 app.command("config")(config_command)
 app.command("doctor")(doctor_command)
+app.command("train")(train_command)
+app.command("submission")(submission_command)
+app.command("model")(model_command)
 
 
 def _version(value: bool) -> None:

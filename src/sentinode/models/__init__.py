@@ -8,7 +8,13 @@ from sentinode.models.checkpoint import (
     save_checkpoint,
     state_of,
 )
-from sentinode.models.compute import Compute, choose_compute, computes_bfloat16, deterministic
+from sentinode.models.compute import (
+    Compute,
+    choose_compute,
+    computes_bfloat16,
+    deterministic,
+    out_of_memory,
+)
 from sentinode.models.network import Network
 from sentinode.models.registry import block_network, model_names, spec
 from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
@@ -38,6 +44,7 @@ __all__ = [
     "load_checkpoint",
     "model_names",
     "new_network",
+    "out_of_memory",
     "read_record",
     "read_spec",
     "resolve_run",

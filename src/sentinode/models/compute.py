@@ -11,8 +11,9 @@ from typing import Any, Literal, final
 import torch
 
 from sentinode.errors import InputError
+from sentinode.models.network import Network
 
-__all__ = ["Compute", "choose_compute", "computes_bfloat16", "deterministic"]
+__all__ = ["Compute", "choose_compute", "computes_bfloat16", "deterministic", "out_of_memory"]
 
 
 @final
@@ -34,6 +35,11 @@ class Compute:
         """Return a context in which convolutions and products take the chosen precision."""
         wanted = self.precision == "bfloat16"
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=wanted)
+
+    def place(self, network: Network) -> None:
+        """Move a network to the device, its weights in channels-last order, which is faster."""
+        network.to(self.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def settings(self) -> dict[str, Any]:
         """Return the choice as plain JSON values."""
@@ -92,3 +98,12 @@ def deterministic(compute: Compute) -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
         torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on the CPU or on a GPU."""
+    # PyTorch's CPU allocator has no class of its own for it.
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "alloc" in said and "memory" in said
+    )

@@ -1,0 +1,178 @@
+"""Where a training is, on disk after every epoch, so that it can go on after a kill."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from sentinode.core import atomic_path, hash_bytes, hash_json, read_json, write_json
+from sentinode.errors import CheckpointError, InputError
+from sentinode.models import Network, state_of
+
+__all__ = ["STATE_FILE", "TrainState", "read_state"]
+
+STATE_FILE = "state.json"
+
+
+@final
+class TrainState:
+    """The epochs done so far, and the tensors to go on from.
+
+    The folder holds ``state.json`` and the tensors it names by file and hash. The tensors are
+    written first under a new name, so that replacing ``state.json`` changes both at once.
+
+    Attributes:
+        history: One row of the history per finished epoch.
+        timing: Wall times of each of these epochs in s.
+        best: Tensors of the epoch of lowest validation loss, as `state_of` gives them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        made_from: Mapping[str, Any],
+        network: Network,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self._folder, self._made_from = folder, made_from
+        self._network, self._optimizer = network, optimizer
+        self.history: list[dict[str, float]] = []
+        self.timing: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Path,
+        made_from: Mapping[str, Any],
+        network: Network,
+        optimizer: torch.optim.Optimizer,
+    ) -> Self:
+        """Go on from what ``folder`` holds, or start anew where it holds nothing.
+
+        ``network`` and ``optimizer`` take the stored tensors, in place.
+
+        Raises:
+            CheckpointError: A file is damaged.
+        """
+        state = cls(folder, made_from, network, optimizer)
+        if (folder / STATE_FILE).is_file():
+            state._read()
+        return state
+
+    @property
+    def epoch(self) -> int:
+        """Number of finished epochs."""
+        return len(self.history)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of lowest validation loss, the first of equals; 0 before any."""
+        if not self.history:
+            return 0
+        return 1 + min(range(self.epoch), key=lambda i: self.history[i]["valid_loss"])
+
+    def add(self, row: dict[str, float], timing: dict[str, float]) -> None:
+        """Add a finished epoch; its weights are kept where it is the best so far."""
+        self.history.append(row)
+        self.timing.append(timing)
+        if self.best_epoch == self.epoch:
+            self.best = {name: t.clone() for name, t in state_of(self._network).items()}
+
+    def write(self) -> None:
+        """Write everything; what was there is replaced at once or stays whole.
+
+        Raises:
+            DiskFullError: The disk is full.
+        """
+        tensors = {f"model.{name}": t for name, t in state_of(self._network).items()}
+        tensors |= {f"best.{name}": t for name, t in self.best.items()}
+        tensors |= {f"optimizer.{name}": t for name, t in _moments(self._optimizer).items()}
+        data = save(tensors)
+        file = f"epoch-{self.epoch:04d}.safetensors"
+        with atomic_path(self._folder / file) as temporary:
+            temporary.write_bytes(data)
+        values = {
+            "made_from": self._made_from,
+            "tensors": file,
+            "sha256": hash_bytes(data),
+            "history": self.history,
+            "timing": self.timing,
+        }
+        write_json(self._folder / STATE_FILE, values | {"check": hash_json(values)})
+        for other in self._folder.glob("*.safetensors"):
+            if other.name != file:
+                other.unlink()
+
+    def remove(self) -> None:
+        """Remove the folder once the run is finished."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _read(self) -> None:
+        values = read_state(self._folder)
+        try:
+            data = (self._folder / values["tensors"]).read_bytes()
+            if hash_bytes(data) != values["sha256"]:
+                raise _damaged(self._folder, "its tensors are not the ones it recorded")
+            tensors = load(data)
+        except (OSError, SafetensorError) as error:
+            raise _damaged(self._folder, str(error)) from error
+        self.history, self.timing = values["history"], values["timing"]
+        self.best = _below("best.", tensors)
+        self._network.load_state_dict(_below("model.", tensors))
+        _restore_moments(self._optimizer, _below("optimizer.", tensors))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read ``state.json``.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    try:
+        values = read_json(folder / STATE_FILE)
+    except InputError as error:
+        raise _damaged(folder, str(error)) from error
+    if not isinstance(values, dict) or values.pop("check", None) != hash_json(values):
+        raise _damaged(folder, f"{STATE_FILE} was changed")
+    return values
+
+
+def _damaged(folder: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"the interrupted training in {folder.parent} cannot go on: {why}; start over with --force"
+    )
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{key}": value.detach().to("cpu").contiguous()
+        for index, values in state.items()
+        for key, value in values.items()
+    }
+
+
+def _restore_moments(optimizer: torch.optim.Optimizer, stored: Mapping[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in stored.items():
+        index, _, key = name.partition(".")
+        like = parameters[int(index)]
+        # A fused optimiser walks parameter and moments in memory order: it must be the same one.
+        if tensor.shape == like.shape:
+            tensor = torch.empty_like(like).copy_(tensor)  # noqa: PLW2901
+        state.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

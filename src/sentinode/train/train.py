@@ -1,0 +1,136 @@
+"""From a packed set and its split to a finished run folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+import torch
+
+from sentinode.config import Config, ModelConfig, resolved_toml
+from sentinode.core import folder_lock, hash_file, provenance, write_text
+from sentinode.errors import InputError
+from sentinode.models import (
+    HISTORY_FILE,
+    RECORD_FILE,
+    SPEC_FILE,
+    WEIGHTS_FILE,
+    ModelSpec,
+    Run,
+    RunRecord,
+    deterministic,
+    read_record,
+    save_checkpoint,
+)
+from sentinode.tables import HISTORY_COLUMNS, PackedSet, Split, write_history
+from sentinode.train.loop import fit
+from sentinode.train.plan import Plan, differences, make_plan
+from sentinode.train.state import STATE_FILE, TrainState, read_state
+
+__all__ = ["CONFIG_FILE", "train"]
+
+CONFIG_FILE = "config.toml"
+STATE_FOLDER = "state"
+
+
+def train(
+    packed: PackedSet,
+    split: Split,
+    config: Config,
+    out: Path,
+    *,
+    spec: ModelSpec | None = None,
+    force: bool = False,
+) -> Run:
+    """Train a network on the split's training patches; the validation patches choose the epoch.
+
+    Started again after any interruption it goes on with the epoch that was cut short and ends
+    in the same bytes; a run that is finished is kept as it is.
+
+    Args:
+        packed: The set.
+        split: Of this set.
+        config: Its ``model`` and ``train`` sections are used.
+        out: Run folder.
+        spec: The network where it is not one known by name.
+        force: Start over, whatever run is there.
+
+    Raises:
+        InputError: Set, split and network do not fit together, or ``out`` holds another run.
+        TrainingError: A fold cannot teach or choose, training diverged, or memory ran out.
+        CheckpointError: What is in ``out`` is damaged.
+        DiskFullError: The disk is full; finished epochs are kept.
+        BusyError: Another process writes to ``out``.
+    """
+    plan = make_plan(packed, split, config, spec)
+    gpus = [torch.cuda.current_device()] if plan.compute.device == "cuda" else []
+    with folder_lock(out):
+        _make_way(out, plan, force)
+        if (out / RECORD_FILE).is_file():
+            return Run.open(out)
+        with torch.random.fork_rng(gpus), deterministic(plan.compute):
+            state = fit(packed, plan, out / STATE_FOLDER)
+        _write(out, plan, config, state)
+        state.remove()
+    return Run.open(out)
+
+
+def _make_way(out: Path, plan: Plan, force: bool) -> None:
+    """Keep what belongs to this plan; refuse what does not, or remove it where forced."""
+    for leftover in out.glob(".*.partial*"):  # of a process that was killed while writing
+        leftover.unlink()
+    if force:
+        (out / RECORD_FILE).unlink(missing_ok=True)
+        shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
+        return
+    stored = _stored(out)
+    if stored is not None and (differing := differences(plan.made_from, stored)):
+        raise InputError(
+            f"{out} holds a run made otherwise ({', '.join(differing)}); "
+            "choose another --out, or start over with --force"
+        )
+
+
+def _stored(out: Path) -> Mapping[str, Any] | None:
+    if (out / RECORD_FILE).is_file():
+        made = read_record(out).provenance
+        return {"config": made.config, "inputs": made.inputs}
+    if (out / STATE_FOLDER / STATE_FILE).is_file():
+        made_from: Mapping[str, Any] = read_state(out / STATE_FOLDER)["made_from"]
+        return made_from
+    return None
+
+
+def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
+    save_checkpoint(out, plan.spec, state.best)
+    write_history(out / HISTORY_FILE, pd.DataFrame(state.history, columns=list(HISTORY_COLUMNS)))
+    settings = config.model_copy(update={"model": ModelConfig(name=plan.spec.name)})
+    write_text(out / CONFIG_FILE, resolved_toml(settings, ["model", "train"]))
+    RunRecord(
+        fingerprint=plan.fingerprint,
+        provenance=provenance("train", **plan.made_from, seeds={"train": plan.settings.seed}),
+        compute=plan.compute.settings(),
+        best_epoch=state.best_epoch,
+        stopped="epochs" if state.epoch >= plan.settings.epochs else "patience",
+        metrics={name: float(value) for name, value in state.history[state.best_epoch - 1].items()},
+        files={
+            name: hash_file(out / name)
+            for name in (SPEC_FILE, WEIGHTS_FILE, HISTORY_FILE, CONFIG_FILE)
+        },
+        timing=_timing(plan, state),
+    ).write(out)
+
+
+def _timing(plan: Plan, state: TrainState) -> dict[str, Any]:
+    training = [epoch["train_s"] for epoch in state.timing]
+    validation = [epoch["valid_s"] for epoch in state.timing]
+    return {
+        "epochs": state.timing,
+        "seconds": sum(training) + sum(validation),
+        "train_patches_per_s": len(plan.training) / median(training),
+        "valid_patches_per_s": len(plan.validation) / median(validation),
+    }
