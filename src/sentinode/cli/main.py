@@ -14,6 +14,7 @@ import typer.core
 
 from sentinode import __version__
 from sentinode.cli.doctor import doctor_command
+from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.model import model_command
 from sentinode.cli.settings import config_command, init_command
 from sentinode.cli.submission import submission_command
@@ -51,6 +52,7 @@ app.command("init")(init_command)
 app.command("config")(config_command)
 app.command("doctor")(doctor_command)
 app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
 app.command("submission")(submission_command)
 app.command("model")(model_command)
 

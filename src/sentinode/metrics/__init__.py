@@ -1,5 +1,6 @@
 """Metrics of predictions: discrimination, calibration, thresholds and their intervals."""
 
+from sentinode.metrics.arrays import BoolArray, FloatArray, IntArray
 from sentinode.metrics.calibration import (
     Estimate,
     Recalibration,
@@ -10,7 +11,7 @@ from sentinode.metrics.calibration import (
     recalibration,
     reliability,
 )
-from sentinode.metrics.counts import COUNT_METRICS, confusion_counts, count_metrics, outcomes
+from sentinode.metrics.counts import confusion_counts, count_metrics, outcomes
 from sentinode.metrics.delong import delong, delong_interval
 from sentinode.metrics.intervals import Draws, Spread, bootstrap, spread
 from sentinode.metrics.ranking import (
@@ -24,10 +25,12 @@ from sentinode.metrics.ranking import (
 from sentinode.metrics.thresholds import ThresholdRule, choose_threshold
 
 __all__ = [
-    "COUNT_METRICS",
+    "BoolArray",
     "CurvePoints",
     "Draws",
     "Estimate",
+    "FloatArray",
+    "IntArray",
     "Ranking",
     "Recalibration",
     "ReliabilityBins",

@@ -7,7 +7,7 @@ precision are taken from the patches ranked once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -62,6 +62,7 @@ def bootstrap(
     *,
     resamples: int,
     seed: int,
+    on_done: Callable[[int], None] | None = None,
 ) -> Draws:
     """Draw units with replacement and take every metric of each draw.
 
@@ -72,6 +73,7 @@ def bootstrap(
         thresholds: Thresholds by name.
         resamples: Number of draws.
         seed: Seed of the draws.
+        on_done: Told the number of draws finished since it was last told.
     """
     y, p = checked(labels, probabilities)
     ranking = Ranking.of(y, p)
@@ -80,7 +82,10 @@ def bootstrap(
     sums, areas = [], []
     for drawn in _draws(len(unit_sums), resamples, seed):
         sums.append(drawn.astype(np.float64) @ unit_sums)
-        areas += [ranking.areas(row[ranked_units]) for row in drawn]
+        for row in drawn:
+            areas.append(ranking.areas(row[ranked_units]))
+            if on_done is not None:
+                on_done(1)
     total = np.concatenate(sums)
     auc, average = np.array(areas).T
     n = total[:, 0]

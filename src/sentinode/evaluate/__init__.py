@@ -1,0 +1,16 @@
+"""Predictions in, report out; scores anybody's predictions."""
+
+from sentinode.evaluate.evaluation import evaluate
+from sentinode.evaluate.page import report_page, said_interval, said_value
+from sentinode.evaluate.rows import with_labels
+from sentinode.evaluate.writing import metrics_table, write_report
+
+__all__ = [
+    "evaluate",
+    "metrics_table",
+    "report_page",
+    "said_interval",
+    "said_value",
+    "with_labels",
+    "write_report",
+]

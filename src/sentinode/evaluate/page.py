@@ -1,0 +1,301 @@
+"""The report as a page: numbers made readable, figures drawn, patches fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from sentinode.plots import (
+    histogram_figure,
+    patch_uri,
+    pr_figure,
+    reliability_figure,
+    render,
+    roc_figure,
+    training_figure,
+)
+from sentinode.tables import Example, Figure, GroupRow, OperatingPoint, PackedSet, Report
+
+__all__ = ["TITLES", "report_page", "said_interval", "said_value"]
+
+TITLES = {
+    "roc_auc": "ROC AUC",
+    "roc_auc_delong": "ROC AUC, DeLong's interval",
+    "pr_auc": "PR AUC (average precision)",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision",
+    "f1": "F1",
+    "mcc": "MCC (Matthews)",
+    "brier": "Brier score",
+    "log_loss": "Log-loss",
+    "ece_width": "Calibration error, equal width",
+    "ece_mass": "Calibration error, equal mass",
+    "calibration_slope": "Calibration slope (ideal 1)",
+    "calibration_intercept": "Calibration intercept (ideal 0)",
+    "calibration_in_the_large": "Calibration in the large (ideal 0)",
+}
+KINDS = {
+    "missed": "Missed: tumour called normal, most certain first",
+    "false_alarm": "False alarms: normal called tumour, most certain first",
+    "unsure": "Least certain: nearest to the threshold",
+    "right_tumour": "Right: tumour called tumour, most certain first",
+    "right_normal": "Right: normal called normal, most certain first",
+}
+CENTRE = 32
+GROUPS_SHOWN = 40
+REASONS_SHOWN = 30
+IDS_SHOWN = 4
+LINES_SHOWN = 250
+LONGEST = 300
+
+
+def report_page(report: Report, packed: PackedSet | None = None) -> str:
+    """Return the report as one self-contained HTML page.
+
+    Args:
+        report: The report.
+        packed: The set it was made with, for the pictures of the examples.
+    """
+    chosen, half = report.at["chosen"], report.at["half"]
+    return render(
+        "report.html",
+        report=report,
+        chosen=chosen,
+        centre=CENTRE,
+        cards=_cards(report, chosen),
+        at_rows=[
+            {
+                "name": TITLES[name],
+                "figures": [_figure(chosen.figures[name]), _figure(half.figures[name])],
+            }
+            for name in chosen.figures
+        ],
+        overall_rows=[
+            {"name": TITLES[name], "figure": _figure(figure), "note": figure.note or ""}
+            for name, figure in report.overall.items()
+        ],
+        confusions=[_confusion(point) for point in _points(report)],
+        curves=_curves(report),
+        training=_training(report),
+        training_said=_training_said(report),
+        has_images=packed is not None and bool(report.examples),
+        kinds=_kinds(report, packed),
+        groups=[_group(kind, table, report) for kind, table in report.groups.items()],
+        left_out=[
+            {"reason": row.reason, "count": f"{row.count:,}", "ids": row.ids[:IDS_SHOWN]}
+            for row in report.left_out[:REASONS_SHOWN]
+        ],
+        made=_made(report),
+        origins=[
+            {"title": f"What the {role} says of itself", "rows": _flat(note)[:LINES_SHOWN]}
+            for role, note in report.origins.items()
+        ],
+    )
+
+
+def said_value(figure: Figure) -> str:
+    """Return a figure's value in words, an en dash where there is none."""
+    return "–" if figure.value is None else _number(figure.value)
+
+
+def said_interval(figure: Figure) -> str:
+    """Return a figure's interval in words, empty where there is none."""
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"{_number(figure.low)} to {_number(figure.high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+def _figure(figure: Figure) -> dict[str, str]:
+    return {
+        "value": said_value(figure),
+        "interval": said_interval(figure) or (figure.note or "" if figure.value is None else ""),
+    }
+
+
+def _cards(report: Report, chosen: OperatingPoint) -> list[dict[str, str]]:
+    figures = {name: report.overall[name] for name in ("roc_auc", "pr_auc")} | {
+        name: chosen.figures[name]
+        for name in ("accuracy", "sensitivity", "specificity", "precision", "f1")
+    }
+    names = TITLES | {"pr_auc": "PR AUC"}
+    return [
+        {
+            "name": names[name],
+            "value": said_value(figure),
+            "interval": said_interval(figure) or figure.note or "",
+        }
+        for name, figure in figures.items()
+    ]
+
+
+def _points(report: Report) -> list[OperatingPoint]:
+    chosen, half = report.at["chosen"], report.at["half"]
+    return [half] if chosen.threshold == half.threshold else [chosen, half]
+
+
+def _confusion(point: OperatingPoint) -> dict[str, Any]:
+    confusion = point.confusion
+    counts = confusion.model_dump()
+    cells = {
+        name: {"count": f"{counts[name]:,}", "share": "" if share is None else f"{share:.1%}"}
+        for name, share in confusion.shares.items()
+    }
+    said = f"{confusion.misses:,} misses to {confusion.false_alarms:,} false alarms"
+    if confusion.misses_per_false_alarm is not None:
+        said += f", {confusion.misses_per_false_alarm:.2f} to 1"
+    title = f"At {point.threshold:.3f}; shares are of the patches of that label."
+    return {"title": title, "said": f"{said}.", **cells}
+
+
+def _curves(report: Report) -> list[dict[str, Any]]:
+    rows, figures = report.rows, []
+    auc, average = report.overall["roc_auc"].value, report.overall["pr_auc"].value
+    if "roc" in report.curves and auc is not None:
+        svg = roc_figure(report.curves["roc"], auc, report.at)
+        figures.append((svg, "ROC curve. The dashed line is chance."))
+    if "pr" in report.curves and average is not None:
+        share = rows.tumour / rows.reported
+        svg = pr_figure(report.curves["pr"], average, share, report.at)
+        figures.append(
+            (
+                svg,
+                f"Precision and sensitivity. The dashed line is chance, the share of tumour among "
+                f"the reported patches ({share:.1%}); where tumour is rarer, precision is lower.",
+            )
+        )
+    svg = reliability_figure(
+        report.reliability["width"], report.reliability["mass"], report.confidence
+    )
+    figures.append((svg, "Reliability. Intervals take the patches of a bin as independent."))
+    svg = histogram_figure(report.histogram, report.at["chosen"].threshold)
+    figures.append((svg, "Probabilities by class, each class summing to 1."))
+    return [{"svg": Markup(svg), "caption": caption} for svg, caption in figures]
+
+
+def _training(report: Report) -> list[dict[str, Any]]:
+    if report.training is None:
+        return []
+    quantities = {"loss": "Loss", "accuracy": "Accuracy", "auc": "ROC AUC"}
+    return [
+        {"svg": Markup(training_figure(report.training, key, label)), "caption": label}
+        for key, label in quantities.items()
+    ]
+
+
+def _training_said(report: Report) -> str:
+    if report.training is None:
+        return ""
+    epochs = len(report.training.columns["epoch"])
+    best = report.training.best_epoch
+    kept = "" if best is None else f"; the weights of epoch {best} were kept"
+    return (
+        f"{epochs} epochs{kept}. Training figures are means over an epoch with dropout on, "
+        "validation figures are taken at its end."
+    )
+
+
+def _kinds(report: Report, packed: PackedSet | None) -> list[dict[str, Any]]:
+    if not report.examples:
+        return []
+    return [
+        {
+            "title": title,
+            "patches": [_patch(e, packed) for e in report.examples if e.kind == kind],
+        }
+        for kind, title in KINDS.items()
+    ]
+
+
+def _patch(example: Example, packed: PackedSet | None) -> dict[str, Any]:
+    label = "tumour" if example.label else "normal"
+    uri, side = "", 0
+    if packed is not None and example.row is not None:
+        uri, side = patch_uri(packed.images[example.row]), packed.meta.size
+    return {
+        "id": example.id,
+        "label": label,
+        "probability": f"{example.probability:.3f}",
+        "slide": example.slide,
+        "uri": uri,
+        "side": side,
+        "inset": f"{max(0.0, 50 * (1 - CENTRE / side)):.3f}" if side else "",
+        "alt": f"Patch {example.id}: {label}, probability {example.probability:.3f}",
+    }
+
+
+def _group(kind: str, table: tuple[GroupRow, ...], report: Report) -> dict[str, Any]:
+    def said(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    shown = table[:GROUPS_SHOWN]
+    part = "" if len(shown) == len(table) else f"The worst {len(shown)} of {len(table):,} {kind}s. "
+    return {
+        "kind": kind.capitalize(),
+        "title": f"By {kind}",
+        "worst": report.worst[kind],
+        "caption": f"{part}At the chosen threshold, the largest share of wrong patches first.",
+        "columns": [
+            "Patches",
+            "Tumour",
+            "Accuracy",
+            "Sensitivity",
+            "Specificity",
+            "ROC AUC",
+            "Misses",
+            "False alarms",
+        ],
+        "rows": [
+            {
+                "name": row.name,
+                "cells": [
+                    f"{row.patches:,}",
+                    f"{row.tumour:,}",
+                    said(row.accuracy),
+                    said(row.sensitivity),
+                    said(row.specificity),
+                    said(row.roc_auc),
+                    f"{row.misses:,}",
+                    f"{row.false_alarms:,}",
+                ],
+            }
+            for row in shown
+        ],
+    }
+
+
+def _made(report: Report) -> list[tuple[str, str]]:
+    made = report.provenance
+    versions = {"sentinode": made.sentinode, "python": made.python, **made.packages}
+    return [
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("Machine", " · ".join(part for part in (made.platform, made.processor) if part)),
+        ("Seeds", _joined(made.seeds)),
+        ("Configuration", _joined(made.config)),
+        ("Hash of the configuration", made.config_hash),
+        *((f"SHA-256 of {role}", digest) for role, digest in made.inputs.items()),
+    ]
+
+
+def _joined(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
+
+
+def _flat(note: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in note.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping) and value:
+            rows += _flat(value, f"{name}.")
+        else:
+            text = str(value)
+            rows.append((name, text if len(text) <= LONGEST else f"{text[:LONGEST]}…"))
+    return rows

@@ -1,0 +1,242 @@
+"""Which rows are scored: labels and folds joined by id, and the choice of what is reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import pandas as pd
+
+from sentinode.errors import InputError
+from sentinode.metrics import BoolArray, IntArray
+from sentinode.tables import LeftOut, PackedSet, Predictions, Rows, Split
+
+__all__ = ["Selection", "gather", "left_out", "rows_of", "select", "units_of", "with_labels"]
+
+IDS_NAMED = 1000
+REASONS_NAMED = 50
+NO_PREDICTION = "of fold test and labelled, but without a prediction"
+FOLDS_SAID = {
+    "train": "the network learnt from them",
+    "valid": "they chose the epoch and the threshold",
+    "test": "they are of the test fold",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Selection:
+    """Which rows are reported and which may choose a threshold.
+
+    Attributes:
+        reported: bool (N,).
+        valid: bool (N,): labelled rows of fold "valid", none of them reported.
+        fold: Fold that is reported, None where the rows have none.
+        said: Which rows and why, in a sentence.
+    """
+
+    reported: BoolArray
+    valid: BoolArray
+    fold: str | None
+    said: str
+
+
+def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
+    """Join labels to predictions by id.
+
+    Args:
+        predictions: With or without labels.
+        labels: Columns id and label, and slide where known.
+
+    Raises:
+        InputError: A column is missing, an id stands twice, no id is known, or a label differs
+            from the one that the predictions have.
+    """
+    missing = [c for c in ("id", "label") if c not in labels]
+    if missing:
+        raise InputError(
+            f"labels need the columns id and label, got {', '.join(map(str, labels.columns))}"
+        )
+    keys = labels["id"].astype("string")
+    if keys.duplicated().any():
+        raise InputError(f"labels: id {keys[keys.duplicated()].iloc[0]!r} stands more than once")
+    table = labels.assign(id=keys).set_index("id")
+    frame = predictions.frame.copy()
+    if not frame["id"].isin(table.index).any():
+        raise InputError(
+            f"no id of the labels (such as {keys.iloc[0]!r}) is among the predictions "
+            f"(such as {frame['id'].iloc[0]!r})"
+            if len(keys) and len(frame)
+            else "there are no labels or no predictions to join"
+        )
+    for column in ("label", "slide"):
+        if column in table:
+            frame[column] = _filled(frame, table[column], column)
+    return Predictions.make(frame, predictions.note)
+
+
+def gather(predictions: Predictions, packed: PackedSet | None, split: Split | None) -> pd.DataFrame:
+    """Return the predictions with what the set and the split know of each id.
+
+    Columns of the predictions, and centre, row (in the packed set, null where it is not there)
+    and usable (False where packing or the audit left the patch out).
+
+    Raises:
+        InputError: No id is in the set, or a label or fold differs between the tables.
+    """
+    frame = predictions.frame.assign(
+        centre=pd.Series(None, index=predictions.frame.index, dtype="string"),
+        row=pd.Series(None, index=predictions.frame.index, dtype="Int64"),
+        usable=True,
+    )
+    if packed is not None:
+        known = packed.manifest.frame.assign(
+            row=pd.Series(range(len(packed.manifest)), dtype="Int64"),
+            usable=packed.manifest.usable,
+        ).set_index("id")
+        if not frame["id"].isin(known.index).any():
+            raise InputError(
+                f"no id of the predictions is in the set {packed.folder.name}; give the set that "
+                "they were made of, or none"
+            )
+        for column in ("label", "slide", "x", "y", "centre", "row"):
+            frame[column] = _filled(frame, known[column], column)
+        frame["usable"] = frame["id"].map(known["usable"]).fillna(True).astype(bool)
+    if split is not None:
+        fold = split.folds_of(frame["id"])
+        differ = frame["fold"].notna() & fold.notna() & (frame["fold"] != fold)
+        if differ.any():
+            first = frame[differ.to_numpy(bool, na_value=False)].index[0]
+            raise InputError(
+                f"patch {frame['id'][first]!r} is in fold {frame['fold'][first]} by the "
+                f"predictions and in fold {fold[first]} by the split; predict again"
+            )
+        frame["fold"] = frame["fold"].fillna(fold)
+    return frame
+
+
+def _filled(frame: pd.DataFrame, known: pd.Series, column: str) -> pd.Series:
+    """Return a column of ``frame`` with its gaps filled by id; labels may not disagree."""
+    found = frame["id"].map(known)
+    if column == "label":
+        found = pd.to_numeric(found, errors="coerce").astype("Float64")
+        if not found.dropna().isin([0, 1]).all():
+            raise InputError("a label is not 0 or 1")
+        found = found.astype("Int8")
+        differ = (frame[column].notna() & found.notna() & (frame[column] != found)).fillna(False)
+        if differ.any():
+            first = frame.index[differ.to_numpy(bool)][0]
+            raise InputError(
+                f"patch {frame['id'][first]!r} has label {frame[column][first]} in the predictions "
+                f"and {found[first]} in the labels joined to them"
+            )
+    return frame[column].fillna(found.astype(frame[column].dtype))
+
+
+def select(frame: pd.DataFrame) -> Selection:
+    """Choose what is reported: fold test; else valid; else all labelled rows.
+
+    Raises:
+        InputError: No row has a label.
+    """
+    labelled = frame["label"].notna().to_numpy(bool) & frame["usable"].to_numpy(bool)
+    if not labelled.any():
+        raise InputError(
+            "no prediction has a label; give them with --labels FILE (id,label) or --packed SET"
+        )
+    fold = frame["fold"].fillna("none").to_numpy()
+    nobody = np.zeros(len(frame), np.bool_)
+    for name in ("test", "valid"):
+        reported = labelled & (fold == name)
+        if reported.any():
+            valid = labelled & (fold == "valid") if name == "test" else nobody
+            said = f"patches of fold {name}" + (
+                "" if name == "test" else ", since no labelled patch is in fold test"
+            )
+            return Selection(reported, valid, name, said)
+    if (fold[labelled] == "train").all():
+        return Selection(
+            labelled, nobody, "train", "patches of fold train, since there are no others"
+        )
+    reported = labelled & (fold != "train")
+    return Selection(
+        reported, nobody, None, "patches, all that have a label, since they have no folds"
+    )
+
+
+def rows_of(frame: pd.DataFrame, selection: Selection) -> Rows:
+    """Count what was given and what is reported."""
+    labelled = frame[frame["label"].notna()]
+    reported = frame[selection.reported]
+    tumour = int((reported["label"] == 1).sum())
+    known = bool(reported["slide"].notna().all())
+    by_fold = labelled["fold"].fillna("none").value_counts().sort_index()
+    return Rows(
+        given=len(frame),
+        labelled=len(labelled),
+        by_fold={str(k): int(v) for k, v in by_fold.items()},
+        fold=selection.fold,
+        said=selection.said,
+        reported=len(reported),
+        tumour=tumour,
+        normal=len(reported) - tumour,
+        slides=int(reported["slide"].nunique()) if known else None,
+    )
+
+
+def units_of(reported: pd.DataFrame) -> tuple[IntArray, str, str]:
+    """Return what the intervals resample.
+
+    Returns:
+        int64 (N,) codes from 0, ``slides`` or ``patches``, and what that means in a sentence.
+    """
+    slides = reported["slide"]
+    without = int(slides.isna().sum())
+    if without == len(slides):
+        return (
+            np.arange(len(slides)),
+            "patches",
+            "Intervals resample patches, since their slides are not known; patches of one slide "
+            "resemble each other, so the true uncertainty is larger.",
+        )
+    own = "patch:" + pd.Series(reported.index.astype(str), index=reported.index)
+    codes, names = pd.factorize(slides.astype("object").where(slides.notna(), own))
+    said = f"Intervals resample the {len(names) - without:,} slides, not their patches."
+    if without:
+        said += f" {without:,} patches without a slide each count as one."
+    return codes.astype(np.int64), "slides", said
+
+
+def left_out(
+    frame: pd.DataFrame, selection: Selection, packed: PackedSet | None, split: Split | None
+) -> tuple[LeftOut, ...]:
+    """Say what is not reported: by packing and audit, by fold, by want of a label or prediction."""
+    groups: list[tuple[str, pd.Series]] = []
+    if packed is not None:
+        table = packed.manifest.frame
+        for column, said in (("problem", "set aside by packing"), ("excluded", "audit")):
+            some = table[table[column].notna()]
+            groups += _by_reason(some["id"], some[column], said)
+        if split is not None:
+            test = split.folds_of(table["id"]).eq("test").fillna(False)
+            silent = test & ~table["id"].isin(frame["id"]) & table["label"].notna()
+            groups.append((NO_PREDICTION, table["id"][silent]))
+    rest = frame[~selection.reported & frame["usable"].to_numpy(bool)]
+    unlabelled = rest["label"].isna()
+    groups.append(("no label", rest["id"][unlabelled]))
+    folds = rest["fold"].fillna("none")
+    for fold in folds[~unlabelled].unique():
+        why = FOLDS_SAID.get(str(fold), "the split leaves them out")
+        groups.append((f"fold {fold}: {why}", rest["id"][~unlabelled & (folds == fold)]))
+    return tuple(
+        LeftOut(reason=reason, count=len(ids), ids=tuple(map(str, ids.head(IDS_NAMED))))
+        for reason, ids in groups
+        if len(ids)
+    )
+
+
+def _by_reason(ids: pd.Series, reasons: pd.Series, said: str) -> list[tuple[str, pd.Series]]:
+    common = reasons.value_counts().index[:REASONS_NAMED]
+    groups = [(f"{said}: {reason}", ids[reasons == reason]) for reason in common]
+    return [*groups, (f"{said}: other reasons", ids[~reasons.isin(common)])]
