@@ -1,5 +1,5 @@
 """Results for other programs."""
 
-from sentinode.export.submission import submission
+from sentinode.export.kaggle import submission
 
 __all__ = ["submission"]

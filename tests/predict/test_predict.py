@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from builders.sets import small_set, small_split, tiny_spec
+from sentinode.config import Config, load_config
+from sentinode.data.loader import to_input
+from sentinode.errors import CheckpointError, InputError
+from sentinode.models import Run
+from sentinode.predict import predict_set
+from sentinode.tables import Manifest, PackedSet, Predictions, Split
+from sentinode.train import train
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedSet:
+    packed = small_set(tmp_path_factory.mktemp("predict") / "set", mpp=0.97)
+    small_split(packed)
+    return packed
+
+
+@pytest.fixture(scope="module")
+def run(packed: PackedSet) -> Run:
+    config = load_config(
+        None, ["train.epochs=1", "train.batch_size=8", "train.precision=float32", "train.threads=1"]
+    )
+    split = Split.read(packed.folder / "split.json")
+    return train(packed, split, config, packed.folder.parent / "run", spec=tiny_spec())
+
+
+def test_probabilities_are_those_of_a_plain_forward_pass(run: Run, packed: PackedSet) -> None:
+    config = load_config(None, ["predict.batch_size=7"])
+    table = predict_set(run, packed, config, folds=["train", "valid", "test", "unlabelled"]).frame
+    assert table["id"].tolist() == packed.manifest.frame["id"].tolist()
+    network = run.load()
+    with torch.no_grad():
+        for row in (0, 13, 95):
+            image = torch.from_numpy(packed.images[row : row + 1].copy())
+            logit = network(to_input(image, run.spec.preprocess)).item()
+            assert table["logit"][row] == pytest.approx(logit, abs=1e-5)
+            assert table["probability"][row] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-6)
+    for column in ("slide", "x", "y", "label"):
+        assert table[column].equals(packed.manifest.frame[column]), column
+
+
+def test_training_patches_are_left_out_unless_asked_for(run: Run, packed: PackedSet) -> None:
+    split = Split.read(packed.folder / "split.json")
+    table = predict_set(run, packed, Config()).frame
+    assert set(table["fold"]) == {"valid", "test", "unlabelled"}
+    assert table["fold"].equals(split.folds_of(table["id"]))
+    only = predict_set(run, packed, Config(), folds=["test"]).frame
+    assert set(only["id"]) == set(split.units["test"])
+
+
+def test_excluded_patches_are_not_predicted(run: Run, tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set")
+    frame = packed.manifest.frame.copy()
+    frame.loc[3, "excluded"] = "near-black"
+    frame.loc[5, "problem"] = "unreadable"
+    Manifest.make(frame, {}).write(packed.folder / "manifest.parquet")
+    table = predict_set(run, PackedSet.open(packed.folder), Config()).frame
+    assert set(frame["id"]) - set(table["id"]) == {"p0003", "p0005"}
+    assert table["fold"].isna().all()
+    with pytest.raises(InputError, match="--folds needs a split"):
+        predict_set(run, packed, Config(), folds=["test"])
+
+
+def test_the_same_input_gives_the_same_bytes(run: Run, packed: PackedSet, tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet", "a.csv", "b.csv"):
+        predict_set(run, packed, Config()).write(tmp_path / name)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    note = Predictions.read(tmp_path / "a.parquet").note
+    assert note["weights_sha256"] == run.weights_hash
+    assert note["provenance"]["inputs"]["input"] == packed.meta.content_hash
+    assert (note["runtime"], note["precision"]) == ("torch", "float32")
+    assert str(tmp_path.parent).encode() not in (tmp_path / "a.parquet").read_bytes()
+
+
+def test_bfloat16_stays_near_float32(run: Run, packed: PackedSet) -> None:
+    exact = predict_set(run, packed, Config()).frame["probability"]
+    config = load_config(None, ["predict.precision=bfloat16"])
+    assert np.allclose(predict_set(run, packed, config).frame["probability"], exact, atol=0.02)
+
+
+def test_patches_the_network_was_not_made_for_are_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"takes patches of 16 px, .* has 24 px"):
+        predict_set(run, small_set(tmp_path / "large", size=24), Config())
+    with pytest.raises(InputError, match=r"trained at 0\.97 µm/px, .* is at 0\.5 µm/px"):
+        predict_set(run, small_set(tmp_path / "close", mpp=0.5), Config())
+
+
+def test_another_split_of_the_training_set_would_leak(run: Run, tmp_path: Path) -> None:
+    again = small_set(tmp_path / "set", mpp=0.97)
+    split = small_split(again, write=False)
+    units = {**split.units, "train": split.units["test"], "test": split.units["train"]}
+    split.model_copy(update={"units": units}).write(again.folder / "split.json")
+    with pytest.raises(InputError, match="trained on another split"):
+        predict_set(run, again, Config())
+    assert len(predict_set(run, again, Config(), folds=["train", "test"]).frame)
+
+
+def test_a_split_of_another_state_of_the_set_is_refused(run: Run, tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", seed=1)
+    split = small_split(packed, write=False).model_copy(update={"manifest_hash": "0"})
+    split.write(packed.folder / "split.json")
+    with pytest.raises(InputError, match="another state of this set"):
+        predict_set(run, packed, Config())
+
+
+def test_weights_that_were_exchanged_are_refused(run: Run, packed: PackedSet) -> None:
+    path = run.folder / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"not the file that run\.json recorded"):
+            predict_set(run, packed, Config())
+    finally:
+        path.write_bytes(whole)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from builders.sets import small_set, small_split
+from sentinode.config import Config, load_config
+from sentinode.tables import PackedSet, Split
+
+QUICK = (
+    "train.epochs=4",
+    "train.batch_size=8",
+    "train.learning_rate=0.01",
+    "train.precision=float32",
+    "train.threads=1",
+)
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> PackedSet:
+    return small_set(tmp_path / "set")
+
+
+@pytest.fixture
+def split(packed: PackedSet) -> Split:
+    return small_split(packed)
+
+
+@pytest.fixture
+def quick() -> Config:
+    return load_config(None, QUICK)

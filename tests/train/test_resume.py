@@ -1,0 +1,148 @@
+"""Interrupted anywhere and started again, a training ends in the bytes of one never interrupted."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sentinode.train.loop
+import sentinode.train.state
+import sentinode.train.training
+from builders.sets import tiny_spec
+from sentinode.config import Config
+from sentinode.errors import CheckpointError, DiskFullError
+from sentinode.models import Run
+from sentinode.tables import PackedSet, Split
+from sentinode.train import train
+
+SAME = ("spec.json", "model.safetensors", "history.csv", "config.toml")
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from builders.sets import tiny_spec
+from train.conftest import QUICK
+from sentinode.config import load_config
+from sentinode.tables import PackedSet, Split
+from sentinode.train import train
+packed, out = PackedSet.open(Path(sys.argv[1])), Path(sys.argv[2])
+split = Split.read(packed.folder / "split.json")
+train(packed, split, load_config(None, [*QUICK, *sys.argv[3:]]), out, spec=tiny_spec())
+"""
+
+
+@pytest.fixture
+def whole(packed: PackedSet, split: Split, quick: Config, tmp_path: Path) -> Run:
+    return train(packed, split, quick, tmp_path / "whole", spec=tiny_spec())
+
+
+def assert_same(run: Run, whole: Run) -> None:
+    for name in SAME:
+        assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    assert not (run.folder / "state").exists()
+    assert not list(run.folder.glob(".*.partial*"))
+
+
+def failing(real: Callable[..., Any], at: int, error: BaseException) -> Callable[..., Any]:
+    calls = 0
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise error
+        return real(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "at"),
+    [
+        (sentinode.train.loop, "step_seed", 1),  # the very first step
+        (sentinode.train.loop, "step_seed", 12),  # within the second epoch
+        (sentinode.train.loop, "forward", 2),  # before the second validation
+        (sentinode.train.state, "atomic_path", 2),  # before the second epoch's tensors
+        (sentinode.train.state, "write_json", 3),  # between tensors and their record
+        (sentinode.train.training, "save_checkpoint", 1),  # all epochs done, nothing written
+        (sentinode.train.training, "write_history", 1),  # half of the run written
+    ],
+)
+def test_interrupted_anywhere_it_goes_on(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    whole: Run,
+    tmp_path: Path,
+    where: Any,
+    name: str,
+    at: int,
+) -> None:
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(where, name, failing(getattr(where, name), at, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, quick, out, spec=tiny_spec())
+    assert not (out / "run.json").exists()
+    assert_same(train(packed, split, quick, out, spec=tiny_spec()), whole)
+
+
+def test_killed_it_goes_on(packed: PackedSet, split: Split, quick: Config, tmp_path: Path) -> None:
+    config = quick.model_copy(
+        update={"train": quick.train.model_copy(update={"epochs": 40, "patience": 40})}
+    )
+    whole = train(packed, split, config, tmp_path / "whole", spec=tiny_spec())
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, packed.folder, out, "train.epochs=40", "train.patience=40"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.DEVNULL,
+    )
+    state = out / "state" / "state.json"
+    while not state.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.001)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(json.loads(state.read_text())["history"])
+    assert 0 < done < 40
+    assert_same(train(packed, split, config, out, spec=tiny_spec()), whole)
+
+
+def test_a_full_disk_keeps_the_epochs_before(
+    packed: PackedSet, split: Split, quick: Config, whole: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "write_bytes", failing(Path.write_bytes, 3, full))
+        with pytest.raises(DiskFullError, match="the disk is full"):
+            train(packed, split, quick, out, spec=tiny_spec())
+    assert len(json.loads((out / "state" / "state.json").read_text())["history"]) == 2
+    assert_same(train(packed, split, quick, out, spec=tiny_spec()), whole)
+
+
+@pytest.mark.parametrize("file", ["state.json", "epoch-0002.safetensors"])
+def test_a_damaged_state_is_refused_and_force_starts_over(
+    packed: PackedSet, split: Split, quick: Config, whole: Run, tmp_path: Path, file: str
+) -> None:
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop = failing(sentinode.train.loop.step_seed, 15, KeyboardInterrupt())
+        patch.setattr(sentinode.train.loop, "step_seed", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, quick, out, spec=tiny_spec())
+    path = out / "state" / file
+    path.write_bytes(path.read_bytes().replace(b"0", b"1"))
+    with pytest.raises(CheckpointError, match=r"cannot go on: .* start over with --force"):
+        train(packed, split, quick, out, spec=tiny_spec())
+    assert_same(train(packed, split, quick, out, spec=tiny_spec(), force=True), whole)
