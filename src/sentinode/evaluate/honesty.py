@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sentinode.evaluate.origin import RunStory
-from sentinode.evaluate.rows import NO_PREDICTION, Selection
+from sentinode.evaluate.rows import NO_PREDICTION, Selection, counted
 from sentinode.tables import LeftOut, Rows, Split
 
 __all__ = ["cautions", "headline", "optimism"]
@@ -53,7 +53,8 @@ def headline(rows: Rows, optimistic: str | None, split: Split | None, frame: pd.
         standing = "By the folds that came with the predictions."
     else:
         standing = "Independence not known: nothing says what the network was trained on."
-    slides = f" from {rows.slides:,} slides" if rows.slides is not None else ", slides not known"
+    known = rows.slides is not None
+    slides = f" from {counted(rows.slides or 0, 'slide')}" if known else ", slides not known"
     return (
         f"{standing} Reported: {rows.reported:,} {rows.said} ({rows.tumour:,} with tumour){slides}."
     )
@@ -85,10 +86,14 @@ def cautions(
     if not (rows.tumour and rows.normal):
         only = "tumour" if rows.tumour else "normal"
         said.append(f"All reported patches are {only}: what compares the classes is not defined.")
-    if unit == "slides" and units < FEW_UNITS:
-        said.append(f"Only {units} slides: their intervals are rough and tend to be too narrow.")
+    if units == 1:
+        said.append(f"All from one {unit[:-1]}: there is nothing to resample, so no intervals.")
+    elif unit == "slides" and units < FEW_UNITS:
+        said.append(
+            f"Only {units} slides: intervals over them are rough and tend to be too narrow."
+        )
     if rows.reported < 100:
-        said.append(f"Only {rows.reported} patches are reported: every figure is rough.")
+        said.append(f"Only {counted(rows.reported, 'patch')} reported: every figure is rough.")
     said += [f"{m.count:,} patches are {m.reason}." for m in missing if m.reason == NO_PREDICTION]
     trained_by = _split_of(story)
     if split is not None and trained_by and trained_by != split.hash:

@@ -46,6 +46,7 @@ KINDS = {
     "right_tumour": "Right: tumour called tumour, most certain first",
     "right_normal": "Right: normal called normal, most certain first",
 }
+ROLES = {"spec": "network", "config": "configuration of the run"}
 CENTRE = 32
 GROUPS_SHOWN = 40
 REASONS_SHOWN = 30
@@ -61,20 +62,15 @@ def report_page(report: Report, packed: PackedSet | None = None) -> str:
         report: The report.
         packed: The set it was made with, for the pictures of the examples.
     """
-    chosen, half = report.at["chosen"], report.at["half"]
+    chosen = report.at["chosen"]
     return render(
         "report.html",
         report=report,
         chosen=chosen,
         centre=CENTRE,
         cards=_cards(report, chosen),
-        at_rows=[
-            {
-                "name": TITLES[name],
-                "figures": [_figure(chosen.figures[name]), _figure(half.figures[name])],
-            }
-            for name in chosen.figures
-        ],
+        points=_points(report),
+        at_rows=[_at_row(name, _points(report)) for name in chosen.figures],
         overall_rows=[
             {"name": TITLES[name], "figure": _figure(figure), "note": figure.note or ""}
             for name, figure in report.overall.items()
@@ -92,7 +88,10 @@ def report_page(report: Report, packed: PackedSet | None = None) -> str:
         ],
         made=_made(report),
         origins=[
-            {"title": f"What the {role} says of itself", "rows": _flat(note)[:LINES_SHOWN]}
+            {
+                "title": f"Recorded with the {ROLES.get(role, role)}",
+                "rows": _flat(note)[:LINES_SHOWN],
+            }
             for role, note in report.origins.items()
         ],
     )
@@ -117,7 +116,16 @@ def _number(value: float) -> str:
 def _figure(figure: Figure) -> dict[str, str]:
     return {
         "value": said_value(figure),
-        "interval": said_interval(figure) or (figure.note or "" if figure.value is None else ""),
+        "interval": said_interval(figure),
+    }
+
+
+def _at_row(name: str, points: list[OperatingPoint]) -> dict[str, Any]:
+    figures = [point.figures[name] for point in points]
+    return {
+        "name": TITLES[name],
+        "figures": [_figure(figure) for figure in figures],
+        "notes": "; ".join(dict.fromkeys(figure.note for figure in figures if figure.note)),
     }
 
 
@@ -181,13 +189,12 @@ def _curves(report: Report) -> list[dict[str, Any]]:
     return [{"svg": Markup(svg), "caption": caption} for svg, caption in figures]
 
 
-def _training(report: Report) -> list[dict[str, Any]]:
+def _training(report: Report) -> list[Markup]:
     if report.training is None:
         return []
     quantities = {"loss": "Loss", "accuracy": "Accuracy", "auc": "ROC AUC"}
     return [
-        {"svg": Markup(training_figure(report.training, key, label)), "caption": label}
-        for key, label in quantities.items()
+        Markup(training_figure(report.training, key, label)) for key, label in quantities.items()
     ]
 
 

@@ -12,7 +12,16 @@ from sentinode.errors import InputError
 from sentinode.metrics import BoolArray, IntArray
 from sentinode.tables import LeftOut, PackedSet, Predictions, Rows, Split
 
-__all__ = ["Selection", "gather", "left_out", "rows_of", "select", "units_of", "with_labels"]
+__all__ = [
+    "Selection",
+    "counted",
+    "gather",
+    "left_out",
+    "rows_of",
+    "select",
+    "units_of",
+    "with_labels",
+]
 
 IDS_NAMED = 1000
 REASONS_NAMED = 50
@@ -40,6 +49,12 @@ class Selection:
     valid: BoolArray
     fold: str | None
     said: str
+
+
+def counted(n: int, what: str) -> str:
+    """Return a number and its noun, as in "1 slide" and "1,200 slides"."""
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{n:,} {what if n == 1 else plural}"
 
 
 def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
@@ -151,17 +166,15 @@ def select(frame: pd.DataFrame) -> Selection:
         reported = labelled & (fold == name)
         if reported.any():
             valid = labelled & (fold == "valid") if name == "test" else nobody
-            said = f"patches of fold {name}" + (
+            said = f"of fold {name}" + (
                 "" if name == "test" else ", since no labelled patch is in fold test"
             )
             return Selection(reported, valid, name, said)
     if (fold[labelled] == "train").all():
-        return Selection(
-            labelled, nobody, "train", "patches of fold train, since there are no others"
-        )
+        return Selection(labelled, nobody, "train", "of fold train, since there are no others")
     reported = labelled & (fold != "train")
     return Selection(
-        reported, nobody, None, "patches, all that have a label, since they have no folds"
+        reported, nobody, None, "with a label, all there are, since they have no folds"
     )
 
 
@@ -202,9 +215,9 @@ def units_of(reported: pd.DataFrame) -> tuple[IntArray, str, str]:
         )
     own = "patch:" + pd.Series(reported.index.astype(str), index=reported.index)
     codes, names = pd.factorize(slides.astype("object").where(slides.notna(), own))
-    said = f"Intervals resample the {len(names) - without:,} slides, not their patches."
+    said = f"Intervals resample the {counted(len(names) - without, 'slide')}, not their patches."
     if without:
-        said += f" {without:,} patches without a slide each count as one."
+        said += f" Patches without a slide ({without:,}) count as one each."
     return codes.astype(np.int64), "slides", said
 
 

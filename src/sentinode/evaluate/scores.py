@@ -82,7 +82,8 @@ def overall_figures(rows: Scored, draws: Draws) -> dict[str, Figure]:
         "log_loss": float(log_loss_terms(y, p).mean()),
     }
     figures = {name: _figure(name, v, draws.overall[name], rows) for name, v in values.items()}
-    figures["roc_auc_delong"] = _delong(rows, figures["roc_auc"])
+    auc = figures.pop("roc_auc")
+    figures = {"roc_auc": auc, "roc_auc_delong": _delong(rows, auc), **figures}
     for binning in ("width", "mass"):
         figures[f"ece_{binning}"] = Figure(
             value=expected_calibration_error(reliability(y, p, binning)),
@@ -142,7 +143,7 @@ def _figure(name: str, value: float, draws: FloatArray, rows: Scored) -> Figure:
     if math.isnan(value):
         return Figure(value=None, note=UNDEFINED[name])
     if rows.n_units < 2:
-        return Figure(value=value, note=f"no interval: all from one of the {rows.unit}")
+        return Figure(value=value, note=f"no interval: one {rows.unit[:-1]} only")
     found = spread(draws, rows.confidence)
     if found is None or found.defined < LEAST_DEFINED:
         return Figure(value=value, note="no interval: undefined in most resamples")
@@ -156,6 +157,8 @@ def _delong(rows: Scored, auc: Figure) -> Figure:
     low, high = delong_interval(rows.labels, rows.probabilities, rows.confidence)
     if math.isnan(low):
         return Figure(value=auc.value, note="no interval: needs two patches of each class")
+    if low == high:
+        return Figure(value=auc.value, note="no interval: all pairs of patches compare alike")
     return Figure(value=auc.value, low=low, high=high, note="DeLong: takes patches as independent")
 
 
@@ -176,7 +179,7 @@ def _recalibration(rows: Scored) -> dict[str, Figure]:
 
 def _estimated(estimate: Estimate, reach: float, rows: Scored) -> Figure:
     if not np.isfinite(estimate.error):
-        return Figure(value=estimate.value, note=f"no interval: all from one of the {rows.unit}")
+        return Figure(value=estimate.value, note=f"no interval: one {rows.unit[:-1]} only")
     return Figure(
         value=estimate.value,
         low=estimate.value - reach * estimate.error,

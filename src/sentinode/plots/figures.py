@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sentinode.plots.palette import GREY, NORMAL, TRAIN, TUMOUR, VALID
-from sentinode.plots.svg import blank, inline_svg
+from sentinode.plots.svg import blank, inline_svg, styled
 from sentinode.tables import Bin, Curve, Histogram, OperatingPoint, Training
 
 __all__ = ["histogram_figure", "pr_figure", "reliability_figure", "roc_figure", "training_figure"]
 
 
+@styled
 def roc_figure(curve: Curve, auc: float, points: dict[str, OperatingPoint]) -> str:
     """Return the ROC curve with the thresholds on it, as SVG."""
     figure, axes = blank()
@@ -29,19 +30,21 @@ def roc_figure(curve: Curve, auc: float, points: dict[str, OperatingPoint]) -> s
     return inline_svg(figure, "roc", f"ROC curve, area {auc:.3f}")
 
 
+@styled
 def pr_figure(
     curve: Curve, average: float, prevalence: float, points: dict[str, OperatingPoint]
 ) -> str:
     """Return the precision-recall curve with the thresholds on it, as SVG."""
     figure, axes = blank()
     axes.axhline(prevalence, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-    axes.step(curve.x, curve.y, where="pre", color=NORMAL, label=f"PR AUC {average:.3f}")
+    recall, precisions = (0.0, *curve.x), (curve.y[0], *curve.y)
+    axes.step(recall, precisions, where="pre", color=NORMAL, label=f"PR AUC {average:.3f}")
     for point, marker, label in _places(points):
         hits = point.confusion.shares["hits"]
         precision = point.figures["precision"].value
         if hits is not None and precision is not None:
             axes.plot(hits, precision, marker, color=TUMOUR, label=label, markersize=7)
-    axes.legend(loc="lower left")
+    axes.legend(loc="best")
     _square(axes, "Sensitivity (recall)", "Precision")
     said = f"Precision-recall curve, average precision {average:.3f}, by chance {prevalence:.3f}"
     return inline_svg(figure, "pr", said)
@@ -59,6 +62,7 @@ def _square(axes: Axes, x: str, y: str) -> None:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y)
 
 
+@styled
 def reliability_figure(width: tuple[Bin, ...], mass: tuple[Bin, ...], confidence: float) -> str:
     """Return the reliability diagram, as SVG: bins of equal width, and of equal mass."""
     figure, axes = blank()
@@ -97,6 +101,7 @@ def reliability_figure(width: tuple[Bin, ...], mass: tuple[Bin, ...], confidence
     return inline_svg(figure, "reliability", said)
 
 
+@styled
 def histogram_figure(histogram: Histogram, threshold: float) -> str:
     """Return the probabilities of both classes and the chosen threshold, as SVG."""
     figure, axes = blank()
@@ -111,7 +116,7 @@ def histogram_figure(histogram: Histogram, threshold: float) -> str:
             shares, histogram.edges, color=colour, linewidth=1.5, label=f"{name} ({total:,})"
         )
     axes.axvline(threshold, color=GREY, linewidth=1.2, label=f"threshold {threshold:.3f}")
-    axes.legend(loc="upper center")
+    figure.legend(loc="outside upper center", ncols=3)
     axes.set(xlim=(-0.02, 1.02), xlabel="Probability of tumour", ylabel="Share of the class")
     said = (
         f"Histogram of probabilities of {sum(histogram.tumour):,} tumour and "
@@ -120,6 +125,7 @@ def histogram_figure(histogram: Histogram, threshold: float) -> str:
     return inline_svg(figure, "histogram", said)
 
 
+@styled
 def training_figure(training: Training, quantity: str, label: str) -> str:
     """Return one quantity over the epochs for training and validation patches, as SVG.
 
@@ -138,7 +144,7 @@ def training_figure(training: Training, quantity: str, label: str) -> str:
         axes.axvline(
             training.best_epoch, color=GREY, linewidth=1.2, label=f"best: {training.best_epoch}"
         )
-    axes.legend(loc="best")
+    figure.legend(loc="outside upper center", ncols=3)
     axes.set(xlabel="Epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     said = f"{label} over {len(epochs)} epochs on training and validation patches"

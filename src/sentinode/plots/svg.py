@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
+from functools import wraps
 from html import escape
-from typing import Any
+from typing import Any, ParamSpec
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -13,7 +15,9 @@ from matplotlib.figure import Figure
 
 from sentinode.plots.palette import GREY, INK, RULE
 
-__all__ = ["blank", "inline_svg"]
+__all__ = ["blank", "inline_svg", "styled"]
+
+_P = ParamSpec("_P")
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -24,6 +28,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "xtick.color": GREY,
@@ -39,11 +44,21 @@ STYLE: dict[Any, Any] = {
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
+def styled(draw: Callable[_P, str]) -> Callable[_P, str]:
+    """Draw a figure in the style of the reports, whatever style the caller's process has."""
+
+    @wraps(draw)
+    def inner(*args: _P.args, **kwargs: _P.kwargs) -> str:
+        with rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return inner
+
+
 def blank(width: float = 4.6, height: float = 3.5) -> tuple[Figure, Axes]:
-    """Return an empty figure in the style of the reports, sides in inches."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.add_subplot()
+    """Return an empty figure, sides in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
@@ -55,7 +70,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
         alt: What the figure shows, for who cannot see it.
     """
     buffer = io.StringIO()
-    with rc_context(STYLE | {"svg.hashsalt": name}):
+    with rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
