@@ -1,0 +1,169 @@
+"""One image file to one RGB patch, or the reason why not."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from sentinode.types import UInt8Array
+
+__all__ = ["SUFFIXES", "PatchProblem", "decode", "read_patch"]
+
+SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+LARGEST_SIDE = 4096
+
+_TYPE_SIZES = {1: "B", 3: "H", 4: "I"}  # the TIFF field types a baseline header uses
+_TAGS = {
+    256: "width",
+    257: "height",
+    258: "bits",
+    259: "compression",
+    262: "photometric",
+    273: "offset",
+    277: "samples",
+    284: "planar",
+    317: "predictor",
+    338: "extra",
+}
+
+
+class PatchProblem(Exception):  # noqa: N818 - a finding about one patch, not a failure of the program
+    """Why one patch cannot be used; packing notes it and goes on."""
+
+
+def read_patch(path: Path) -> UInt8Array:
+    """Read one image file.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        PatchProblem: The file cannot be read, or is no 8-bit RGB image.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PatchProblem(f"unreadable: {error.strerror}") from error
+    return decode(data)
+
+
+def decode(data: bytes) -> UInt8Array:
+    """Decode an image; an uncompressed one-strip RGB TIFF without a detour.
+
+    Args:
+        data: The file's content: TIFF, PNG, JPEG, WebP or BMP.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        PatchProblem: It is damaged, or no 8-bit RGB image.
+    """
+    if not data:
+        raise PatchProblem("unreadable: the file is empty")
+    header = _tiff_header(data)
+    if header is not None:
+        plain = _plain_strip(data, header)
+        if plain is not None:
+            return plain
+    return _by_pillow(data)
+
+
+def _by_pillow(data: bytes) -> UInt8Array:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow warns of bombs and of damaged metadata
+            with Image.open(BytesIO(data)) as image:
+                if max(image.size) > LARGEST_SIDE:
+                    raise PatchProblem(
+                        f"wrong size: {image.width}x{image.height} px, "
+                        f"a patch has at most {LARGEST_SIDE} px a side"
+                    )
+                return _rgb(image)
+    except PatchProblem:
+        raise
+    except UnidentifiedImageError as error:
+        raise PatchProblem("unreadable: not an image, or one cut short") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        Image.DecompressionBombError,
+        Warning,
+    ) as error:  # all that Pillow's decoders raise on damaged files
+        raise PatchProblem(f"unreadable: {str(error).splitlines()[0]}") from error
+
+
+def _rgb(image: Image.Image) -> UInt8Array:
+    if image.mode == "RGBA":
+        pixels = np.asarray(image)
+        if (pixels[..., 3] == 255).all():
+            return np.ascontiguousarray(pixels[..., :3])
+        raise PatchProblem("wrong mode: RGBA with transparent pixels, expected 8-bit RGB")
+    if image.mode != "RGB":
+        names = {"L": "grayscale", "P": "palette", "1": "black and white"}
+        name = f"{names[image.mode]} ({image.mode})" if image.mode in names else image.mode
+        raise PatchProblem(f"wrong mode: {name}, expected 8-bit RGB")
+    return np.asarray(image)
+
+
+def _tiff_header(data: bytes) -> dict[str, tuple[int, ...]] | None:
+    """Read the first directory of a TIFF; None where it is no TIFF or not simply made."""
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return None
+    order = "<" if data[:2] == b"II" else ">"
+    header: dict[str, tuple[int, ...]] = {}
+    try:
+        (start,) = struct.unpack_from(order + "I", data, 4)
+        (entries,) = struct.unpack_from(order + "H", data, start)
+        for entry in range(entries):
+            at = start + 2 + 12 * entry
+            tag, kind, count = struct.unpack_from(order + "HHI", data, at)
+            if tag not in _TAGS:
+                continue
+            if kind not in _TYPE_SIZES or count > 16:
+                return None
+            form = f"{order}{count}{_TYPE_SIZES[kind]}"
+            if struct.calcsize(form) > 4:
+                (at_value,) = struct.unpack_from(order + "I", data, at + 8)
+            else:
+                at_value = at + 8
+            header[_TAGS[tag]] = struct.unpack_from(form, data, at_value)
+    except struct.error as error:
+        raise PatchProblem("unreadable: a TIFF cut short in its header") from error
+    return header
+
+
+def _plain_strip(data: bytes, header: dict[str, tuple[int, ...]]) -> UInt8Array | None:
+    bits, extra = header.get("bits", (1,)), header.get("extra")
+    if max(bits) > 8:
+        raise PatchProblem(f"wrong mode: {max(bits)} bits a channel, expected 8-bit RGB")
+    plain = (
+        bits == (8, 8, 8)
+        and extra is None
+        and header.get("compression") == (1,)
+        and header.get("photometric") == (2,)
+        and header.get("samples") == (3,)
+        and header.get("planar", (1,)) == (1,)
+        and header.get("predictor", (1,)) == (1,)
+        and len(header.get("offset", ())) == 1
+        and len(header.get("width", ())) == len(header.get("height", ())) == 1
+    )
+    if not plain:
+        return None
+    (width,), (height,), (offset,) = header["width"], header["height"], header["offset"]
+    if max(width, height) > LARGEST_SIDE:
+        return None  # said by the general way
+    size = width * height * 3
+    if offset + size > len(data):
+        raise PatchProblem(
+            f"unreadable: TIFF cut short, {len(data)} bytes where {offset + size} are announced"
+        )
+    return np.frombuffer(data, np.uint8, size, offset).reshape(height, width, 3)

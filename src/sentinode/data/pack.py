@@ -1,0 +1,178 @@
+"""From a source to one packed set on disk, in one pass that an interruption does not lose."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sentinode.config import PackConfig
+from sentinode.core import (
+    Progress,
+    atomic_path,
+    folder_lock,
+    hash_bytes,
+    hash_json,
+    need_disk,
+    provenance,
+    read_json,
+    write_json,
+)
+from sentinode.data.chunks import Chunk, Task, read_chunks
+from sentinode.data.decode import PatchProblem
+from sentinode.data.sources import Source
+from sentinode.errors import InputError, SentinodeError
+from sentinode.tables import Manifest, PackedSet, SetMeta
+
+__all__ = ["pack"]
+
+CHUNK = 1024
+SAMPLED_FOR_SIZE = 32
+JOURNAL = "journal.json"
+STALE = ("meta.json", "audit.json", "split.json")
+
+
+def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
+    """Read every patch of a source once and write the packed set.
+
+    Each patch that cannot be used keeps its row, with a reason in the manifest's column
+    ``problem`` and zeros for its image. A set that is there already is kept where it was made
+    from the same source with the same settings, and replaced otherwise. Interrupted and started
+    again, packing goes on; the bytes of the set are the same however many workers took part.
+
+    Args:
+        source: What to read.
+        out: The set's folder.
+        config: Settings.
+
+    Raises:
+        InputError: The source is empty or none of its patches can be read.
+        DiskFullError: There is no room; chunks that were finished are kept.
+        BusyError: Another process writes to ``out``.
+    """
+    made_from = {"source": source.fingerprint()}
+    with folder_lock(out):
+        kept = _kept(out, made_from, config)
+        if kept is not None:
+            return kept
+        size = config.resize or _size_of(source)
+        work = out / ".pack"
+        images = _prepare(work, len(source), size, made_from, config)
+        frame = _read_all(Task(source, images, size, config.resize is not None), work, config)
+        if not frame["problem"].isna().any():
+            raise InputError(f"no patch can be used; the first: {frame['problem'].iloc[0]}")
+        return _finish(out, work, source, size, frame, made_from, config)
+
+
+def _kept(out: Path, made_from: dict[str, str], config: PackConfig) -> PackedSet | None:
+    try:
+        there = PackedSet.open(out)
+    except SentinodeError:
+        return None
+    made = there.meta.provenance
+    same = made.inputs == made_from and made.config == config.fingerprint()
+    return there if same else None
+
+
+def _size_of(source: Source) -> int:
+    """Return the commonest side of a sample of patches spread over the source."""
+    if not len(source):
+        raise InputError("the source holds no patches")
+    usable = np.flatnonzero(source.table["problem"].isna())
+    picks = np.unique(np.linspace(0, len(usable), SAMPLED_FOR_SIZE, endpoint=False).astype(int))
+    shapes: Counter[tuple[int, ...]] = Counter()
+    reason = "no label or no image"
+    for row in usable[picks[picks < len(usable)]].tolist():
+        try:
+            shapes[source.read(row).shape] += 1
+        except PatchProblem as problem:
+            reason = f"{source.table['path'].iloc[row]}: {problem}"
+    if not shapes:
+        raise InputError(f"none of the patches tried can be read; {reason}")
+    height, width, _ = shapes.most_common(1)[0][0]
+    if height != width:
+        raise InputError(
+            f"patches are {width}x{height} px, expected squares; "
+            "give --set pack.resize=96 to make them so"
+        )
+    return int(height)
+
+
+def _prepare(
+    work: Path, count: int, size: int, made_from: dict[str, str], config: PackConfig
+) -> Path:
+    """Make room for the images, or find what an interrupted packing left of them."""
+    images, journal = work / "images.npy", work / JOURNAL
+    state = {"hash": hash_json({**made_from, "config": config.fingerprint(), "chunk": CHUNK})}
+    if images.is_file() and journal.is_file() and read_json(journal) == state:
+        return images
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    need_disk(work, count * size * size * 3, "the packed set")
+    with atomic_path(images) as temporary:
+        mapped = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
+        )
+        del mapped
+        with temporary.open("r+b") as handle:
+            # a sparse file on a disk that fills later would end the process without a word
+            os.posix_fallocate(handle.fileno(), 0, temporary.stat().st_size)
+    write_json(journal, state)
+    return images
+
+
+def _read_all(task: Task, work: Path, config: PackConfig) -> pd.DataFrame:
+    chunks = [
+        Chunk(first, min(first + CHUNK, len(task.source)))
+        for first in range(0, len(task.source), CHUNK)
+    ]
+    files = {c: work / f"chunk-{c.first:08d}.parquet" for c in chunks}
+    missing = [c for c in chunks if not files[c].is_file()]
+    done = len(task.source) - sum(c.stop - c.first for c in missing)
+    with Progress("pack", len(task.source), done=done) as progress:
+        for chunk, frame in read_chunks(task, missing, config.workers):
+            with atomic_path(files[chunk]) as temporary:
+                frame.to_parquet(temporary, index=False)
+            progress.advance(len(frame), aside=str(int(frame["problem"].notna().sum())))
+    return pd.concat([pd.read_parquet(f) for f in files.values()], ignore_index=True)
+
+
+def _finish(
+    out: Path,
+    work: Path,
+    source: Source,
+    size: int,
+    found: pd.DataFrame,
+    made_from: dict[str, str],
+    config: PackConfig,
+) -> PackedSet:
+    made = provenance("pack", config=config.fingerprint(), inputs=made_from)
+    known = source.table.drop(columns="problem")
+    manifest = Manifest.make(pd.concat([known, found], axis=1), made.model_dump(mode="json"))
+    rows = manifest.frame[["id", "label", "sha256"]].astype("string").fillna("")
+    meta = SetMeta(
+        format=1,
+        kind=source.kind,
+        count=len(manifest),
+        size=size,
+        mpp=source.mpp,
+        content_hash=hash_bytes("\n".join(_lines(rows)).encode()),
+        provenance=made,
+    )
+    for name in STALE:
+        (out / name).unlink(missing_ok=True)
+    manifest.write(out / "manifest.parquet")
+    (work / "images.npy").replace(out / "images.npy")
+    write_json(out / "meta.json", meta.model_dump(mode="json"))
+    shutil.rmtree(work)
+    return PackedSet.open(out)
+
+
+def _lines(rows: pd.DataFrame) -> Iterator[str]:
+    for values in rows.itertuples(index=False):
+        yield "\t".join(values)
