@@ -10,9 +10,7 @@ import typer
 from sentinode.cli.options import ConfigFile, Overrides, config_of
 
 if TYPE_CHECKING:
-    from sentinode.tables import PackedSet, Predictions, Report, Split
-
-HEADLINE = ("accuracy", "sensitivity", "specificity")
+    from sentinode.tables import PackedSet, Predictions, Split
 
 
 def evaluate_command(
@@ -34,7 +32,7 @@ def evaluate_command(
     overrides: Overrides = None,
 ) -> None:
     """Score predictions: figures with intervals, curves, and a report to read."""
-    from sentinode.evaluate import evaluate, write_report
+    from sentinode.evaluate import evaluate, headline_lines, write_report
     from sentinode.tables import PackedSet
 
     settings = config_of(config, overrides).evaluate
@@ -50,22 +48,6 @@ def evaluate_command(
     for line in headline_lines(report):
         typer.echo(line)
     typer.echo(f"report: {page}")
-
-
-def headline_lines(report: Report) -> list[str]:
-    """Return what the terminal shows of a report: its standing and the headline figures."""
-    from sentinode.evaluate import said_interval, said_value
-
-    chosen = report.at["chosen"]
-    figures = {"ROC AUC": report.overall["roc_auc"]}
-    figures |= {name: chosen.figures[name] for name in HEADLINE}
-    lines = [report.headline]
-    for name, figure in figures.items():
-        interval = said_interval(figure)
-        said = f" ({interval}, {report.confidence:.0%} over {report.unit})" if interval else ""
-        note = f" ({figure.note})" if figure.note and not interval else ""
-        lines.append(f"{name:12} {said_value(figure)}{said}{note}")
-    return [*lines, f"{'threshold':12} {chosen.said}"]
 
 
 def _predictions(path: Path, labels: Path | None) -> Predictions:

@@ -11,12 +11,14 @@ import pandas as pd
 from sentinode.config import EvaluateConfig
 from sentinode.core import Progress, provenance
 from sentinode.evaluate.groups import examples_of, group_rows, worst_said
-from sentinode.evaluate.honesty import cautions, headline, optimism
+from sentinode.evaluate.honesty import cautions, foreign, headline, optimism
 from sentinode.evaluate.origin import input_hashes, origins, read_run
 from sentinode.evaluate.rows import gather, left_out, rows_of, select, units_of
 from sentinode.evaluate.scores import Scored, operating_point, overall_figures, reliability_bins
 from sentinode.metrics import (
+    Binning,
     CurvePoints,
+    Draws,
     Ranking,
     bootstrap,
     choose_threshold,
@@ -24,12 +26,13 @@ from sentinode.metrics import (
     reliability,
     roc_curve,
 )
-from sentinode.tables import Curve, Histogram, PackedSet, Predictions, Report, Split
+from sentinode.tables import Bin, Curve, GroupRow, Histogram, PackedSet, Predictions, Report, Split
 
 __all__ = ["evaluate"]
 
 CURVE_POINTS = 400
 HISTOGRAM_BINS = 40
+NOT_CHOSEN = "0.5, chosen on nothing."
 RULES_SAID = {
     "youden": "largest sensitivity plus specificity (Youden)",
     "accuracy": "most patches right",
@@ -56,58 +59,41 @@ def evaluate(
         run_folder: The run that made the network: its training curves and provenance.
 
     Raises:
-        InputError: No row has a label, or the tables contradict each other.
+        InputError: No row has a label, the tables contradict each other, or the run is not the
+            one that made the predictions.
         MissingInputError: ``run_folder`` is no run folder.
     """
     if packed is not None and split is not None:
         split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
+    story = read_run(run_folder, predictions) if run_folder is not None else None
     frame = gather(predictions, packed, split)
     selection = select(frame)
     reported = frame[selection.reported].reset_index(drop=True)
     rows = rows_of(frame, selection)
-    units, unit, unit_said = units_of(reported)
-    scored = _scored(reported, units, unit, config)
+    scored, unit_said = _scored(reported, config)
     threshold, rule, said = _threshold(frame[selection.valid], config)
-    with Progress("intervals", config.resamples, "resamples") as progress:
-        draws = bootstrap(
-            scored.labels,
-            scored.probabilities,
-            units,
-            {"chosen": threshold, "half": 0.5},
-            resamples=config.resamples,
-            seed=config.seed,
-            on_done=progress.advance,
-        )
-    groups = {
-        kind: group_rows(reported[kind], scored, threshold)
-        for kind in ("slide", "centre")
-        if reported[kind].notna().any()
-    }
-    story = read_run(run_folder) if run_folder is not None else None
-    optimistic = optimism(frame, selection, split)
+    draws = _draws(scored, {"chosen": threshold, "half": 0.5}, config)
+    groups = _groups(reported, scored, threshold)
+    strange = foreign(packed, split, story)
+    own_split = None if strange else split
+    optimistic = optimism(frame, selection, own_split)
     missing = left_out(frame, selection, packed, split)
-    ranking = Ranking.of(scored.labels, scored.probabilities)
     return Report(
-        headline=headline(rows, optimistic, split, frame),
+        headline=headline(rows, optimistic, own_split, frame, strange),
         optimistic=optimistic,
-        warnings=tuple(cautions(rows, scored.n_units, unit, split, story, missing)),
+        warnings=tuple(cautions(rows, scored.n_units, scored.unit, own_split, missing)),
         rows=rows,
-        unit=unit,
+        unit=scored.unit,
         units=scored.n_units,
         unit_said=unit_said,
         confidence=config.confidence,
         overall=overall_figures(scored, draws),
         at={
             "chosen": operating_point(scored, draws, "chosen", threshold, rule, said),
-            "half": operating_point(scored, draws, "half", 0.5, "half", "0.5, chosen on nothing."),
+            "half": operating_point(scored, draws, "half", 0.5, "half", NOT_CHOSEN),
         },
-        curves=_curves(ranking),
-        reliability={
-            binning: reliability_bins(
-                reliability(scored.labels, scored.probabilities, binning), config.confidence
-            )
-            for binning in ("width", "mass")
-        },
+        curves=_curves(scored),
+        reliability=_reliability(scored),
         histogram=_histogram(scored),
         groups=groups,
         worst={kind: worst_said(kind, table) for kind, table in groups.items()},
@@ -124,21 +110,53 @@ def evaluate(
     )
 
 
-def _scored(reported: pd.DataFrame, units: np.ndarray, unit: str, config: EvaluateConfig) -> Scored:
-    return Scored(
+def _scored(reported: pd.DataFrame, config: EvaluateConfig) -> tuple[Scored, str]:
+    """Return the reported rows as arrays, and what their intervals resample in a sentence."""
+    units, unit, said = units_of(reported)
+    scored = Scored(
         labels=(reported["label"] == 1).to_numpy(bool),
         probabilities=reported["probability"].to_numpy("float64"),
         units=units,
         unit=unit,
         confidence=config.confidence,
     )
+    return scored, said
+
+
+def _draws(scored: Scored, thresholds: dict[str, float], config: EvaluateConfig) -> Draws:
+    with Progress("intervals", config.resamples, "resamples") as progress:
+        return bootstrap(
+            scored.labels,
+            scored.probabilities,
+            scored.units,
+            thresholds,
+            resamples=config.resamples,
+            seed=config.seed,
+            on_done=progress.advance,
+        )
+
+
+def _groups(
+    reported: pd.DataFrame, scored: Scored, threshold: float
+) -> dict[str, tuple[GroupRow, ...]]:
+    return {
+        kind: group_rows(reported[kind], scored, threshold)
+        for kind in ("slide", "centre")
+        if reported[kind].notna().any()
+    }
+
+
+def _reliability(scored: Scored) -> dict[str, tuple[Bin, ...]]:
+    y, p = scored.labels, scored.probabilities
+    binnings: tuple[Binning, ...] = ("width", "mass")
+    return {b: reliability_bins(reliability(y, p, b), scored.confidence) for b in binnings}
 
 
 def _threshold(valid: pd.DataFrame, config: EvaluateConfig) -> tuple[float, str, str]:
     """Return the threshold, the rule that gave it, and how it was chosen in a sentence."""
     rule = config.threshold
     if rule == "half":
-        return 0.5, "half", "0.5, chosen on nothing."
+        return 0.5, "half", NOT_CHOSEN
     if not len(valid):
         return 0.5, "half", "0.5, since there are no labelled validation patches to choose on."
     chosen = choose_threshold(
@@ -157,7 +175,8 @@ def _threshold(valid: pd.DataFrame, config: EvaluateConfig) -> tuple[float, str,
     return chosen, rule, said
 
 
-def _curves(ranking: Ranking) -> dict[str, Curve]:
+def _curves(scored: Scored) -> dict[str, Curve]:
+    ranking = Ranking.of(scored.labels, scored.probabilities)
     if not ranking.tumour.any():
         return {}
     curves = {"pr": _curve(pr_curve(ranking))}

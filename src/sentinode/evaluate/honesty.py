@@ -8,18 +8,43 @@ import pandas as pd
 
 from sentinode.evaluate.origin import RunStory
 from sentinode.evaluate.rows import NO_PREDICTION, Selection, counted
-from sentinode.tables import LeftOut, Rows, Split
+from sentinode.tables import LeftOut, PackedSet, Rows, Split
 
-__all__ = ["cautions", "headline", "optimism"]
+__all__ = ["cautions", "foreign", "headline", "optimism"]
 
 FEW_UNITS = 10
+FEW_PATCHES = 100
+
+
+def foreign(packed: PackedSet | None, split: Split | None, story: RunStory | None) -> str | None:
+    """Return why the split says nothing of what the network was trained on, None where it does.
+
+    A network trained on another set, or by another split, may have seen any patch of this one.
+    """
+    made = story.files["run"].get("provenance") if story is not None else None
+    inputs = made.get("inputs") if isinstance(made, Mapping) else None
+    if not isinstance(inputs, Mapping):
+        return None
+    if packed is not None and inputs.get("set", packed.meta.content_hash) != (
+        packed.meta.content_hash
+    ):
+        return "the network was trained on another set, which may share slides with this one"
+    if split is not None and inputs.get("split", split.hash) != split.hash:
+        return "the network was trained by another split than this one"
+    return None
 
 
 def optimism(frame: pd.DataFrame, selection: Selection, split: Split | None) -> str | None:
-    """Return why the figures are optimistic, None where no reason is known."""
+    """Return why the figures are optimistic, None where no reason is known.
+
+    Args:
+        frame: Of :func:`gather`.
+        selection: What is reported of it.
+        split: The split that the network was trained by, None where that is not known.
+    """
     reasons = []
     if split is not None and split.optimistic:
-        reasons.append(split.optimistic.rstrip("."))
+        reasons.append(split.optimistic.strip().rstrip("."))
     if selection.fold == "train":
         reasons.append("the reported patches are those the network learnt from")
     if selection.fold == "valid":
@@ -27,7 +52,7 @@ def optimism(frame: pd.DataFrame, selection: Selection, split: Split | None) -> 
     shared, slides = _shared_slides(frame, selection)
     if shared and not reasons:
         reasons.append(
-            f"{shared:,} of the {slides:,} reported slides also have patches in training or "
+            f"{shared:,} of {counted(slides, 'reported slide')} also have patches in training or "
             "validation"
         )
     return "; ".join(reasons) or None
@@ -39,38 +64,47 @@ def _shared_slides(frame: pd.DataFrame, selection: Selection) -> tuple[int, int]
     return int(pd.Series(reported).isin(others["slide"].dropna()).sum()), len(reported)
 
 
-def headline(rows: Rows, optimistic: str | None, split: Split | None, frame: pd.DataFrame) -> str:
-    """Return the first line of the report: how honest its figures are, and what they are about."""
-    if optimistic:
-        standing = f"Optimistic: {optimistic}."
-    elif split is not None and split.by == "slide":
-        standing = "Slide-disjoint: no slide reported here was trained on."
-    elif split is not None and split.by == "official":
-        standing = "By the source's own folds."
-    elif rows.fold == "test" and rows.slides is not None and _has_training_rows(frame):
-        standing = "Slide-disjoint, by the slides and folds that came with the predictions."
-    elif rows.fold == "test":
-        standing = "By the folds that came with the predictions."
-    else:
-        standing = "Independence not known: nothing says what the network was trained on."
+def headline(
+    rows: Rows,
+    optimistic: str | None,
+    split: Split | None,
+    frame: pd.DataFrame,
+    strange: str | None,
+) -> str:
+    """Return the first line of the report: how honest its figures are, and what they are about.
+
+    Args:
+        rows: What is reported.
+        optimistic: Of :func:`optimism`.
+        split: The split that the network was trained by, None where that is not known.
+        frame: Of :func:`gather`.
+        strange: Of :func:`foreign`.
+    """
+    standing = f"Optimistic: {optimistic}." if optimistic else _standing(rows, split, frame)
+    if strange and not optimistic:
+        standing = f"Independence not known: {strange}."
     known = rows.slides is not None
     slides = f" from {counted(rows.slides or 0, 'slide')}" if known else ", slides not known"
-    return (
-        f"{standing} Reported: {rows.reported:,} {rows.said} ({rows.tumour:,} with tumour){slides}."
-    )
+    reported = f"{counted(rows.reported, 'patch')} {rows.said}"
+    return f"{standing} Reported: {reported} ({rows.tumour:,} with tumour){slides}."
 
 
-def _has_training_rows(frame: pd.DataFrame) -> bool:
-    return bool((frame["fold"] == "train").any())
+def _standing(rows: Rows, split: Split | None, frame: pd.DataFrame) -> str:
+    if split is not None and split.by == "slide":
+        return "Slide-disjoint: no slide reported here stands in training or validation."
+    if split is not None and split.by == "official":
+        return "By the folds that came with the data."
+    if split is not None:
+        return f"Split by {split.by}."
+    if rows.fold == "test" and rows.slides is not None and (frame["fold"] == "train").any():
+        return "Slide-disjoint, by the slides and folds that came with the predictions."
+    if rows.fold == "test":
+        return "By the folds that came with the predictions."
+    return "Independence not known: nothing says what the network was trained on."
 
 
 def cautions(
-    rows: Rows,
-    units: int,
-    unit: str,
-    split: Split | None,
-    story: RunStory | None,
-    missing: tuple[LeftOut, ...],
+    rows: Rows, units: int, unit: str, split: Split | None, missing: tuple[LeftOut, ...]
 ) -> list[str]:
     """Return what a reader must know beside the headline, one sentence each.
 
@@ -78,8 +112,7 @@ def cautions(
         rows: What is reported.
         units: Number of slides or patches that the intervals resample.
         unit: ``slides`` or ``patches``.
-        split: The split, where there is one.
-        story: What the run folder says, where there is one.
+        split: The split that the network was trained by, None where that is not known.
         missing: What is not reported.
     """
     said = list(split.notes) if split is not None else []
@@ -87,26 +120,13 @@ def cautions(
         only = "tumour" if rows.tumour else "normal"
         said.append(f"All reported patches are {only}: what compares the classes is not defined.")
     if units == 1:
-        said.append(f"All from one {unit[:-1]}: there is nothing to resample, so no intervals.")
+        one = "slide" if unit == "slides" else "patch"
+        said.append(f"All from one {one}: there is nothing to resample, so no intervals.")
     elif unit == "slides" and units < FEW_UNITS:
-        said.append(
-            f"Only {units} slides: intervals over them are rough and tend to be too narrow."
-        )
-    if rows.reported < 100:
+        said.append(f"Only {units} slides: intervals over them are rough and tend to be narrow.")
+    if rows.reported < FEW_PATCHES:
         said.append(f"Only {counted(rows.reported, 'patch')} reported: every figure is rough.")
-    said += [f"{m.count:,} patches are {m.reason}." for m in missing if m.reason == NO_PREDICTION]
-    trained_by = _split_of(story)
-    if split is not None and trained_by and trained_by != split.hash:
-        said.append(
-            "The network was trained by another split than this one: reported patches may have "
-            "been trained on."
-        )
+    said += [
+        f"{counted(m.count, 'patch')} {m.reason}." for m in missing if m.reason == NO_PREDICTION
+    ]
     return said
-
-
-def _split_of(story: RunStory | None) -> str | None:
-    """Return the hash of the split a run was trained by, None where it does not tell."""
-    made = story.files["run"].get("provenance") if story is not None else None
-    inputs = made.get("inputs") if isinstance(made, Mapping) else None
-    value = inputs.get("split") if isinstance(inputs, Mapping) else None
-    return value if isinstance(value, str) else None

@@ -34,12 +34,12 @@ class RunStory:
     hashes: dict[str, str]
 
 
-def read_run(folder: Path) -> RunStory:
+def read_run(folder: Path, predictions: Predictions) -> RunStory:
     """Read what a run folder has of run.json, spec.json, config.toml, history.csv and weights.
 
     Raises:
         MissingInputError: It is no run folder.
-        InputError: A file is damaged.
+        InputError: A file is damaged, or the predictions name other weights as theirs.
     """
     if not (folder / "run.json").is_file():
         raise MissingInputError(f"{folder} is no run folder: run.json is missing")
@@ -56,6 +56,12 @@ def read_run(folder: Path) -> RunStory:
             raise InputError(f"{path} is damaged: expected TOML, {error}") from error
     names = {"weights": "model.safetensors", "history": "history.csv"}
     hashes = {k: hash_file(folder / v) for k, v in names.items() if (folder / v).is_file()}
+    made_by = predictions.note.get("weights_sha256")
+    if made_by is not None and hashes.get("weights", made_by) != made_by:
+        raise InputError(
+            f"the predictions were made by other weights than {folder} holds; give the run that "
+            "made them, or predict again"
+        )
     training = None
     if "history" in hashes:
         training = _training(read_history(folder / "history.csv"), files["run"])

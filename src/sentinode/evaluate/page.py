@@ -18,7 +18,7 @@ from sentinode.plots import (
 )
 from sentinode.tables import Example, Figure, GroupRow, OperatingPoint, PackedSet, Report
 
-__all__ = ["TITLES", "report_page", "said_interval", "said_value"]
+__all__ = ["TITLES", "headline_lines", "report_page", "said_interval", "said_value"]
 
 TITLES = {
     "roc_auc": "ROC AUC",
@@ -95,6 +95,21 @@ def report_page(report: Report, packed: PackedSet | None = None) -> str:
             for role, note in report.origins.items()
         ],
     )
+
+
+def headline_lines(report: Report) -> list[str]:
+    """Return what a terminal shows of a report: its standing and the headline figures."""
+    chosen = report.at["chosen"]
+    figures = {"ROC AUC": report.overall["roc_auc"]}
+    figures |= {name: chosen.figures[name] for name in ("accuracy", "sensitivity", "specificity")}
+    lines = [report.headline]
+    for name, figure in figures.items():
+        interval = said_interval(figure)
+        said = (
+            f"{interval}, {report.confidence:.0%} over {report.unit}" if interval else figure.note
+        )
+        lines.append(f"{name:12} {said_value(figure)}" + (f" ({said})" if said else ""))
+    return [*lines, f"{'threshold':12} {chosen.said}"]
 
 
 def said_value(figure: Figure) -> str:

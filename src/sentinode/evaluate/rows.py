@@ -10,7 +10,7 @@ import pandas as pd
 
 from sentinode.errors import InputError
 from sentinode.metrics import BoolArray, IntArray
-from sentinode.tables import LeftOut, PackedSet, Predictions, Rows, Split
+from sentinode.tables import LeftOut, PackedSet, Predictions, Rows, Split, Unit
 
 __all__ = [
     "Selection",
@@ -25,7 +25,7 @@ __all__ = [
 
 IDS_NAMED = 1000
 REASONS_NAMED = 50
-NO_PREDICTION = "of fold test and labelled, but without a prediction"
+NO_PREDICTION = "of fold test, labelled, but without a prediction"
 FOLDS_SAID = {
     "train": "the network learnt from them",
     "valid": "they chose the epoch and the threshold",
@@ -198,7 +198,7 @@ def rows_of(frame: pd.DataFrame, selection: Selection) -> Rows:
     )
 
 
-def units_of(reported: pd.DataFrame) -> tuple[IntArray, str, str]:
+def units_of(reported: pd.DataFrame) -> tuple[IntArray, Unit, str]:
     """Return what the intervals resample.
 
     Returns:
@@ -231,10 +231,7 @@ def left_out(
         for column, said in (("problem", "set aside by packing"), ("excluded", "audit")):
             some = table[table[column].notna()]
             groups += _by_reason(some["id"], some[column], said)
-        if split is not None:
-            test = split.folds_of(table["id"]).eq("test").fillna(False)
-            silent = test & ~table["id"].isin(frame["id"]) & table["label"].notna()
-            groups.append((NO_PREDICTION, table["id"][silent]))
+        groups += _without_prediction(table, frame["id"], split)
     rest = frame[~selection.reported & frame["usable"].to_numpy(bool)]
     unlabelled = rest["label"].isna()
     groups.append(("no label", rest["id"][unlabelled]))
@@ -247,6 +244,24 @@ def left_out(
         for reason, ids in groups
         if len(ids)
     )
+
+
+def _without_prediction(
+    table: pd.DataFrame, predicted: pd.Series, split: Split | None
+) -> list[tuple[str, pd.Series]]:
+    rest = table[table["problem"].isna() & table["excluded"].isna() & ~table["id"].isin(predicted)]
+    folds = (
+        split.folds_of(rest["id"]).fillna("none")
+        if split is not None
+        else pd.Series("none", index=rest.index, dtype="string")
+    )
+    groups = []
+    for fold in folds.unique():
+        why = f"fold {fold}, not predicted: {FOLDS_SAID.get(str(fold), 'of no fold')}"
+        if fold == "test":
+            why = NO_PREDICTION
+        groups.append((why, rest["id"][folds == fold]))
+    return groups
 
 
 def _by_reason(ids: pd.Series, reasons: pd.Series, said: str) -> list[tuple[str, pd.Series]]:

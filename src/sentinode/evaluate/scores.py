@@ -28,7 +28,7 @@ from sentinode.metrics import (
     roc_auc,
     spread,
 )
-from sentinode.tables import Bin, Confusion, Figure, OperatingPoint
+from sentinode.tables import Bin, Confusion, Figure, OperatingPoint, Unit
 
 __all__ = ["Scored", "operating_point", "overall_figures", "reliability_bins"]
 
@@ -63,13 +63,18 @@ class Scored:
     labels: BoolArray
     probabilities: FloatArray
     units: IntArray
-    unit: str
+    unit: Unit
     confidence: float
 
     @property
     def n_units(self) -> int:
         """Number of units."""
         return int(self.units.max()) + 1
+
+    @property
+    def one(self) -> str:
+        """Singular of the unit."""
+        return "slide" if self.unit == "slides" else "patch"
 
 
 def overall_figures(rows: Scored, draws: Draws) -> dict[str, Figure]:
@@ -143,7 +148,7 @@ def _figure(name: str, value: float, draws: FloatArray, rows: Scored) -> Figure:
     if math.isnan(value):
         return Figure(value=None, note=UNDEFINED[name])
     if rows.n_units < 2:
-        return Figure(value=value, note=f"no interval: one {rows.unit[:-1]} only")
+        return Figure(value=value, note=f"no interval: all from one {rows.one}")
     found = spread(draws, rows.confidence)
     if found is None or found.defined < LEAST_DEFINED:
         return Figure(value=value, note="no interval: undefined in most resamples")
@@ -179,7 +184,7 @@ def _recalibration(rows: Scored) -> dict[str, Figure]:
 
 def _estimated(estimate: Estimate, reach: float, rows: Scored) -> Figure:
     if not np.isfinite(estimate.error):
-        return Figure(value=estimate.value, note=f"no interval: one {rows.unit[:-1]} only")
+        return Figure(value=estimate.value, note=f"no interval: all from one {rows.one}")
     return Figure(
         value=estimate.value,
         low=estimate.value - reach * estimate.error,

@@ -2,6 +2,7 @@
 
 from sentinode.metrics.arrays import BoolArray, FloatArray, IntArray
 from sentinode.metrics.calibration import (
+    Binning,
     Estimate,
     Recalibration,
     ReliabilityBins,
@@ -25,6 +26,7 @@ from sentinode.metrics.ranking import (
 from sentinode.metrics.thresholds import ThresholdRule, choose_threshold
 
 __all__ = [
+    "Binning",
     "BoolArray",
     "CurvePoints",
     "Draws",

@@ -18,6 +18,7 @@ from sentinode.tables.report import (
     Report,
     Rows,
     Training,
+    Unit,
 )
 from sentinode.tables.split import Split
 
@@ -43,6 +44,7 @@ __all__ = [
     "SetMeta",
     "Split",
     "Training",
+    "Unit",
     "read_history",
     "write_history",
 ]

@@ -29,6 +29,7 @@ __all__ = [
     "Report",
     "Rows",
     "Training",
+    "Unit",
 ]
 
 ExampleKind = Literal["right_tumour", "right_normal", "missed", "false_alarm", "unsure"]
