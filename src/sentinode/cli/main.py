@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.core
 
 from sentinode import __version__
+from sentinode.cli.audit import audit_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.model import model_command
+from sentinode.cli.pack import pack_command
+from sentinode.cli.run import run_command
 from sentinode.cli.settings import config_command, init_command
+from sentinode.cli.show import show_command
+from sentinode.cli.split import split_command
 from sentinode.cli.submission import submission_command
 from sentinode.cli.train import train_command
 
@@ -48,13 +54,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("init")(init_command)
-app.command("config")(config_command)
-app.command("doctor")(doctor_command)
-app.command("train")(train_command)
-app.command("evaluate")(evaluate_command)
-app.command("submission")(submission_command)
-app.command("model")(model_command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run_command,
+    "init": init_command,
+    "config": config_command,
+    "pack": pack_command,
+    "audit": audit_command,
+    "split": split_command,
+    "show": show_command,
+    "model": model_command,
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "submission": submission_command,
+    "doctor": doctor_command,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 def _version(value: bool) -> None:

@@ -104,11 +104,12 @@ class Split(BaseModel):
         table: dict[str, dict[str, int]] = {}
         for fold, units in self.units.items():
             values = [labels.get(p) for ids in units.values() for p in ids]
+            known = [int(v) for v in values if not pd.isna(v)]
             table[fold] = {
                 "units": len(units),
                 "patches": len(values),
-                "positive": sum(v == 1 for v in values),
-                "negative": sum(v == 0 for v in values),
+                "positive": sum(known),
+                "negative": len(known) - sum(known),
             }
         return table
 

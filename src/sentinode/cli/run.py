@@ -1,0 +1,59 @@
+"""`sentinode run` and `sentinode demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sentinode.cli.options import ConfigFile, Overrides, config_of
+
+if TYPE_CHECKING:
+    from sentinode.pipeline import RunSummary
+
+
+def run_command(
+    source: Annotated[Path, typer.Argument(help="Kaggle's layout or class folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of all that is written.")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Do it all: pack, audit, split, train, predict, evaluate, and write a submission.
+
+    Interrupted and started again, it goes on where it was; a stage that is done is kept.
+    """
+    from sentinode.pipeline import run_pipeline
+
+    _tell(run_pipeline(source, out, config_of(config, overrides), typer.echo))
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder of all that is written.")] = Path(
+        "sentinode-demo"
+    ),
+    overrides: Overrides = None,
+) -> None:
+    """Do it all on a small synthetic cohort, rendered here; no data and no network needed."""
+    from sentinode.pipeline import demo_config, run_demo
+
+    summary = run_demo(out, demo_config(overrides or []), typer.echo)
+    _tell(summary)
+    typer.echo("the cohort is synthetic: these figures say that all works, nothing about patients")
+
+
+def _tell(summary: RunSummary) -> None:
+    from sentinode.types import RESEARCH_USE_ONLY
+
+    typer.echo("")
+    typer.echo(f"{'stage':12}{'wall time':>11}{'peak memory':>13}")
+    for name, record in summary.stages.items():
+        memory = f"{record.peak_bytes / 2**20:,.0f} MiB"
+        typer.echo(f"{name:12}{record.seconds:9.1f} s{memory:>13}")
+    typer.echo("")
+    for line in summary.headline:
+        typer.echo(line)
+    if summary.submission is not None:
+        typer.echo(f"submission: {summary.submission}")
+    typer.echo(f"report: {summary.report}")
+    typer.echo(RESEARCH_USE_ONLY)

@@ -1,0 +1,252 @@
+"""Which patches train, which choose, and which are reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentinode.config import SplitConfig
+from sentinode.core import folder_lock, provenance
+from sentinode.data.duplicates import orientation_groups
+from sentinode.errors import InputError
+from sentinode.tables import PackedSet, Split
+from sentinode.types import Fold
+
+__all__ = ["SPLIT_FILE", "split"]
+
+SPLIT_FILE = "split.json"
+
+By = Literal["official", "slide", "group", "random"]
+
+OPTIMISTIC: dict[By, str | None] = {
+    "official": None,
+    "slide": None,
+    "group": "the source names no slides, so that patches of one slide stand in several folds",
+    "random": "patches were split at random, so that patches of one slide stand in several folds",
+}
+
+
+def split(packed: PackedSet, config: SplitConfig) -> Split:
+    """Decide the fold of every usable patch and write ``split.json`` into the set.
+
+    Without being told how, it takes the source's own folds where it has two or more with labels,
+    else splits by slide where slides are known, else by groups of duplicates.
+
+    Args:
+        packed: The set, audited or not.
+        config: How to split, its seed and shares.
+
+    Raises:
+        InputError: The patches have one class only, a slide stands in two of the source's folds,
+            some patches have a slide and others none, or there are too few slides.
+    """
+    with folder_lock(packed.folder):
+        plan = _Plan.of(packed, config)
+        frame = plan.frame
+        frame["fold"] = (
+            _official(plan, config)
+            if plan.by == "official"
+            else _draw(
+                frame,
+                {"test": config.test_fraction, "valid": config.valid_fraction},
+                "train",
+                config,
+            )
+        )
+        _check_classes(frame, plan)
+        frame = frame[_drawn_for_training(frame, config)]
+        units: dict[Fold, dict[str, tuple[str, ...]]] = {
+            fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
+        }
+        units["unlabelled"] = {patch: (patch,) for patch in plan.unlabelled}
+        made = Split(
+            by=plan.by,
+            seed=config.seed,
+            manifest_hash=packed.manifest.hash,
+            optimistic=OPTIMISTIC[plan.by],
+            notes=tuple(plan.notes),
+            units=units,
+            provenance=provenance(
+                "split",
+                config=config.fingerprint(),
+                inputs={"set": packed.meta.content_hash, "manifest": packed.manifest.hash},
+                seeds={"split": config.seed},
+            ),
+        )
+        made.write(packed.folder / SPLIT_FILE)
+        return made
+
+
+@final
+@dataclass
+class _Plan:
+    """What is to be split.
+
+    Attributes:
+        by: What decides.
+        frame: Usable labelled patches: id, label, unit, source_fold.
+        unlabelled: Ids of usable patches without a label.
+        notes: What the reader of a report should know.
+    """
+
+    by: By
+    frame: pd.DataFrame
+    unlabelled: list[str]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, packed: PackedSet, config: SplitConfig) -> _Plan:
+        frame = packed.manifest.frame[packed.manifest.usable]
+        labelled = frame[frame["label"].notna()]
+        _check_both(labelled, f"{packed.folder}")
+        folds = set(labelled["source_fold"].dropna()) | (
+            {"?"} if labelled["source_fold"].isna().any() else set()
+        )
+        has_official = "train" in folds and folds & {"valid", "test"} and "?" not in folds
+        slides = labelled["slide"].notna()
+        by: By
+        if config.by == "auto":
+            by = "official" if has_official else "slide" if slides.any() else "group"
+        else:
+            by = config.by
+        if by == "official" and not has_official:
+            raise InputError(f"{packed.folder}: the source has no folds of its own; leave out --by")
+        notes = []
+        if has_official and by != "official":
+            notes.append("The source's own folds were not used.")
+        unit = _unit(packed, labelled, "random" if by == "random" else by)
+        kept = labelled[["id", "label", "source_fold"]].assign(unit=unit).reset_index(drop=True)
+        return cls(by, kept, frame["id"][frame["label"].isna()].tolist(), notes)
+
+
+def _unit(packed: PackedSet, labelled: pd.DataFrame, by: By) -> pd.Series[str]:
+    """Return the unit of every patch: what must stay in one fold."""
+    if by == "random":
+        return labelled["id"]
+    slides = labelled["slide"]
+    if slides.notna().any() and by != "group":
+        if slides.isna().any():
+            raise InputError(
+                f"{int(slides.isna().sum()):,} of {len(slides):,} patches have no slide, as "
+                f"{labelled['id'][slides.isna()].iloc[0]!r}; complete the slide map, or give "
+                "--by group or --by random"
+            )
+        return slides
+    if by == "slide":
+        raise InputError(
+            f"{packed.folder}: no slides are known; put slide_map.csv (id,wsi) beside the labels "
+            "and pack again, or give --by group"
+        )
+    group = pd.Series(orientation_groups(packed), dtype="int64").loc[labelled.index]
+    if by == "official":  # a duplicate in another of the source's folds stays where it is
+        same = [group, labelled["source_fold"]]
+        return labelled["id"].groupby(same).transform("first").astype("string")
+    return packed.manifest.frame["id"].loc[group].set_axis(labelled.index)
+
+
+def _official(plan: _Plan, config: SplitConfig) -> pd.Series[str]:
+    frame = plan.frame
+    folds_of_unit = frame.groupby("unit")["source_fold"].nunique()
+    if (folds_of_unit > 1).any():
+        slide = folds_of_unit.index[folds_of_unit > 1][0]
+        where = sorted(set(frame["source_fold"][frame["unit"] == slide]))
+        raise InputError(
+            f"slide {slide!r} stands in the source's folds {' and '.join(where)}; "
+            "give --by slide to split anew"
+        )
+    fold = frame["source_fold"].copy()
+    if {"valid", "test"} <= set(fold):
+        plan.notes.append("The folds are the source's own.")
+        return fold
+    reported = "test" if "test" in set(fold) else "valid"
+    fold = fold.replace(reported, "test")
+    training = frame[fold == "train"]
+    fold.loc[training.index] = _draw(training, {"valid": config.valid_fraction}, "train", config)
+    plan.notes.append(
+        f"The source has the folds train and {reported}: {reported} is reported, and "
+        f"{config.valid_fraction:.0%} of the training patches choose the epoch and the threshold; "
+        "where slides are not known, these share slides with the patches trained on."
+    )
+    return fold
+
+
+def _draw(
+    frame: pd.DataFrame, shares: dict[str, float], rest: str, config: SplitConfig
+) -> pd.Series[str]:
+    """Draw units into folds so that each fold gets its share of either class.
+
+    Units come in random order, large ones first; each goes to the fold that lacks most of what
+    the unit brings.
+    """
+    counts = pd.crosstab(frame["unit"], frame["label"]).reindex(columns=[0, 1], fill_value=0)
+    names = [*shares, rest]
+    wanted = np.array([*shares.values(), 1 - sum(shares.values())])
+    if wanted[-1] <= 0:
+        raise InputError("split.valid_fraction and split.test_fraction leave nothing to train on")
+    if len(counts) < len(names):
+        raise InputError(
+            f"{len(counts)} slide(s) cannot be split into {len(names)} folds; "
+            "more slides are needed, or --by random"
+        )
+    order = np.random.default_rng(config.seed).permutation(len(counts))
+    units = counts.iloc[order]
+    units = units.iloc[np.argsort(-units.sum(axis=1).to_numpy(), kind="stable")]
+    fold = dict(zip(units.index, _greedy(units.to_numpy(float), wanted), strict=True))
+    return frame["unit"].map(fold).map(dict(enumerate(names))).astype("string")
+
+
+def _greedy(units: NDArray[np.float64], wanted: NDArray[np.float64]) -> list[int]:
+    totals = units.sum(0)
+    target = wanted[:, None] * totals
+    have = np.zeros_like(target)
+    chosen = []
+    for unit in units:
+        lacking = (1 - have / target) @ (unit / totals)
+        fold = int(np.argmax(lacking))
+        have[fold] += unit
+        chosen.append(fold)
+    return chosen
+
+
+def _check_both(frame: pd.DataFrame, where: str) -> None:
+    labels = sorted(set(frame["label"].astype(int)))
+    if labels != [0, 1]:
+        came = f"only label {labels[0]}" if labels else "no labelled patch"
+        raise InputError(f"{where}: expected patches of both classes, got {came}")
+
+
+def _check_classes(frame: pd.DataFrame, plan: _Plan) -> None:
+    for name in ("train", "valid", "test"):
+        fold = frame[frame["fold"] == name]
+        if fold["label"].nunique() < 2:
+            came = f"only label {fold['label'].iloc[0]}" if len(fold) else "no patch"
+            raise InputError(
+                f"fold {name} would get {came}: {frame['unit'].nunique()} units are too few for "
+                "these shares; try another --set split.seed=..., larger shares, or --by random"
+            )
+
+
+def _drawn_for_training(frame: pd.DataFrame, config: SplitConfig) -> NDArray[np.bool_]:
+    """Tell which rows stay: all outside of train, and in train as many as asked for."""
+    keep = np.ones(len(frame), bool)
+    training = np.flatnonzero((frame["fold"] == "train").to_numpy(bool))
+    shuffled = np.random.default_rng((config.seed, 1)).permutation(training)
+    label = frame["label"].to_numpy(int)
+    by_class = [shuffled[label[shuffled] == value] for value in (0, 1)]
+    if config.balance is not None:
+        by_class = [rows[: config.balance] for rows in by_class]
+    total = sum(map(len, by_class))
+    if config.limit is not None and config.limit < total:
+        negatives = round(config.limit * len(by_class[0]) / total)
+        by_class = [by_class[0][:negatives], by_class[1][: config.limit - negatives]]
+    keep[training] = False
+    keep[np.concatenate(by_class)] = True
+    return keep
+
+
+def _units(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    return {str(unit): tuple(ids) for unit, ids in frame.groupby("unit", sort=True)["id"]}
