@@ -3,13 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from builders.sets import small_set, small_split, tiny_spec
 from sentinode.config import Config, load_config
 from sentinode.data.loader import to_input
-from sentinode.errors import CheckpointError, InputError
+from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models import Run
-from sentinode.predict import predict_set
+from sentinode.predict import predict, predict_set
 from sentinode.tables import Manifest, PackedSet, Predictions, Split
 from sentinode.train import train
 
@@ -119,3 +120,64 @@ def test_weights_that_were_exchanged_are_refused(run: Run, packed: PackedSet) ->
             predict_set(run, packed, Config())
     finally:
         path.write_bytes(whole)
+
+
+def images_of(packed: PackedSet, folder: Path, rows: range) -> Path:
+    for row in rows:
+        name = packed.manifest.frame["id"].iloc[row]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(packed.images[row]).save(folder / f"{name}.png")
+    return folder
+
+
+def test_a_folder_of_images_is_predicted_as_the_set(
+    run: Run, packed: PackedSet, tmp_path: Path
+) -> None:
+    folder = images_of(packed, tmp_path / "images", range(20, 60))
+    config = load_config(None, ["predict.batch_size=7"])
+    found = predict(run, folder, config)
+    table = found.frame.set_index("id")
+    every = predict_set(run, packed, config, folds=["train", "valid", "test"]).frame.set_index("id")
+    assert len(table) == 40
+    assert np.allclose(table["logit"], every["logit"].loc[table.index], atol=1e-5)
+    assert table["fold"].isna().all()
+    assert found.note["left_out"] == {}
+    (folder / "p0020.png").touch()
+    assert predict(run, folder, config).note == found.note
+    images_of(packed, folder, range(60, 61))
+    assert predict(run, folder, config).note != found.note
+
+
+def test_one_image_is_enough(run: Run, packed: PackedSet, tmp_path: Path) -> None:
+    folder = images_of(packed, tmp_path / "images", range(2))
+    table = predict(run, folder / "p0001.png", Config()).frame
+    assert table["id"].tolist() == ["p0001"]
+
+
+def test_class_folders_keep_labels_and_folds(run: Run, packed: PackedSet, tmp_path: Path) -> None:
+    for fold, rows in (("train", range(4)), ("valid", range(4, 8))):
+        for row in rows:
+            label = packed.manifest.frame["label"].iloc[row]
+            images_of(packed, tmp_path / "images" / fold / str(label), range(row, row + 1))
+    table = predict(run, tmp_path / "images", Config()).frame
+    assert table["id"].str.startswith("valid/").all()
+    assert (table["label"].tolist(), set(table["fold"])) == ([0, 0, 1, 1], {"valid"})
+    assert len(predict(run, tmp_path / "images", Config(), folds=["train"]).frame) == 4
+    with pytest.raises(InputError, match="no usable patch to predict in the folds asked for"):
+        predict(run, tmp_path / "images", Config(), folds=["test"])
+
+
+def test_a_patch_that_cannot_be_used_is_left_out_and_named(
+    run: Run, packed: PackedSet, tmp_path: Path
+) -> None:
+    folder = images_of(packed, tmp_path / "images", range(4))
+    (folder / "p0002.png").write_text("no image")
+    Image.new("RGB", (17, 16)).save(folder / "p0003.png")
+    found = predict(run, folder, Config())
+    assert found.frame["id"].tolist() == ["p0000", "p0001"]
+    assert found.note["left_out"]["p0003"] == "wrong size: 17x16 px, the network takes 16x16"
+    assert found.note["left_out"]["p0002"].startswith("unreadable")
+    with pytest.raises(InputError, match="no patch that can be used: 1 left out, 'p0003'"):
+        predict(run, folder / "p0003.png", Config())
+    with pytest.raises(MissingInputError):
+        predict(run, tmp_path / "nowhere", Config())

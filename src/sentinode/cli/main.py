@@ -19,6 +19,7 @@ from sentinode.cli.doctor import doctor_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
+from sentinode.cli.predict import predict_command
 from sentinode.cli.run import run_command
 from sentinode.cli.settings import config_command, init_command
 from sentinode.cli.show import show_command
@@ -29,6 +30,7 @@ from sentinode.cli.train import train_command
 __all__ = ["app", "run"]
 
 EXIT_USER_ERROR = 2
+INTERRUPTED = 130  # what typer returns in place of KeyboardInterrupt
 
 
 class _Commands(typer.core.TyperGroup):
@@ -64,6 +66,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show_command,
     "model": model_command,
     "train": train_command,
+    "predict": predict_command,
     "evaluate": evaluate_command,
     "submission": submission_command,
     "doctor": doctor_command,
@@ -92,12 +95,14 @@ def run() -> None:
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        _stop("interrupted; what was finished is kept, the same command goes on from it")
+        code = INTERRUPTED
     except Exception as error:
         message = _in_one_line(error)
         if message is None:
             raise
         _stop(f"error: {message}")
+    if code == INTERRUPTED:
+        _stop("interrupted; what was finished is kept, the same command goes on from it")
     sys.exit(code)
 
 
