@@ -14,6 +14,14 @@ from sentinode.types import Fold, Preprocess
 
 SIDE = 16
 
+QUICK = (
+    "train.epochs=4",
+    "train.batch_size=8",
+    "train.learning_rate=0.01",
+    "train.precision=float32",
+    "train.threads=1",
+)
+
 
 def small_set(
     folder: Path, count: int = 96, *, size: int = SIDE, mpp: float | None = None, seed: int = 0

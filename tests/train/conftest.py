@@ -2,17 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.sets import small_set, small_split
+from builders.sets import QUICK, small_set, small_split
 from sentinode.config import Config, load_config
 from sentinode.tables import PackedSet, Split
-
-QUICK = (
-    "train.epochs=4",
-    "train.batch_size=8",
-    "train.learning_rate=0.01",
-    "train.precision=float32",
-    "train.threads=1",
-)
 
 
 @pytest.fixture

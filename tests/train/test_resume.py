@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import sentinode.train.loop
 import sentinode.train.state
 import sentinode.train.training
-from builders.sets import tiny_spec
-from sentinode.config import Config
+from builders.sets import QUICK, tiny_spec
+from sentinode.config import Config, load_config
 from sentinode.errors import CheckpointError, DiskFullError
 from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
@@ -28,8 +29,7 @@ SAME = ("spec.json", "model.safetensors", "history.csv", "config.toml")
 SCRIPT = """
 import sys
 from pathlib import Path
-from builders.sets import tiny_spec
-from train.conftest import QUICK
+from builders.sets import QUICK, tiny_spec
 from sentinode.config import load_config
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
@@ -129,6 +129,24 @@ def test_a_full_disk_keeps_the_epochs_before(
             train(packed, split, quick, out, spec=tiny_spec())
     assert len(json.loads((out / "state" / "state.json").read_text())["history"]) == 2
     assert_same(train(packed, split, quick, out, spec=tiny_spec()), whole)
+
+
+def test_other_threads_are_said(
+    packed: PackedSet, split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_config(None, [*QUICK, "train.threads=0"])
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        stop = failing(sentinode.train.loop.step_seed, 15, KeyboardInterrupt())
+        patch.setattr(sentinode.train.loop, "step_seed", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, config, tmp_path / "run", spec=tiny_spec())
+    torch.set_num_threads(before + 1)
+    try:
+        train(packed, split, config, tmp_path / "run", spec=tiny_spec())
+    finally:
+        torch.set_num_threads(before)
+    assert "going on after epoch 2, in another precision or with other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", ["state.json", "epoch-0002.safetensors"])

@@ -58,7 +58,7 @@ def choose_compute(
     """
     if device == "cuda" and not torch.cuda.is_available():
         build = "has no CUDA in it" if torch.version.cuda is None else "finds no GPU"
-        raise InputError(f"device cuda: this PyTorch {build}; use --set train.device=cpu")
+        raise InputError(f"device cuda: this PyTorch {build}; take device auto or cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "auto":

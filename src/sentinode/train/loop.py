@@ -48,13 +48,14 @@ def fit(packed: PackedSet, plan: Plan, folder: Path) -> TrainState:
     compute.place(network)
     # Keras's Adam, whose epsilon is larger than PyTorch's.
     adam = torch.optim.Adam(network.parameters(), settings.learning_rate, eps=1e-7, fused=True)
-    state = TrainState.resume(folder, plan.made_from, network, adam)
+    state = TrainState.resume(folder, plan.made_from, compute.settings(), network, adam)
     model, optimizer = fabric.setup(network, adam)
 
     total = settings.epochs * len(plan.training)
     with Progress("train", total, done=state.epoch * len(plan.training)) as progress:
         if state.epoch:
-            progress.say(f"going on after epoch {state.epoch}")
+            how = ", in another precision or with other threads" if state.computed_elsewhere else ""
+            progress.say(f"going on after epoch {state.epoch}{how}")
         while not finished(state, plan):
             epoch = state.epoch + 1
             start = time.perf_counter()

@@ -32,26 +32,31 @@ class TrainState:
         history: One row of the history per finished epoch.
         timing: Wall times of each of these epochs in s.
         best: Tensors of the epoch of lowest validation loss, as `state_of` gives them.
+        computed_elsewhere: Whether the epochs so far took another device, precision or number
+            of threads, so that the bytes will not be those of a run never interrupted.
     """
 
     def __init__(
         self,
         folder: Path,
         made_from: Mapping[str, Any],
+        compute: Mapping[str, Any],
         network: Network,
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        self._folder, self._made_from = folder, made_from
+        self._folder, self._made_from, self._compute = folder, made_from, compute
         self._network, self._optimizer = network, optimizer
         self.history: list[dict[str, float]] = []
         self.timing: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
+        self.computed_elsewhere = False
 
     @classmethod
     def resume(
         cls,
         folder: Path,
         made_from: Mapping[str, Any],
+        compute: Mapping[str, Any],
         network: Network,
         optimizer: torch.optim.Optimizer,
     ) -> Self:
@@ -62,7 +67,7 @@ class TrainState:
         Raises:
             CheckpointError: A file is damaged.
         """
-        state = cls(folder, made_from, network, optimizer)
+        state = cls(folder, made_from, compute, network, optimizer)
         if (folder / STATE_FILE).is_file():
             state._read()
         return state
@@ -101,6 +106,7 @@ class TrainState:
             temporary.write_bytes(data)
         values = {
             "made_from": self._made_from,
+            "compute": self._compute,
             "tensors": file,
             "sha256": hash_bytes(data),
             "history": self.history,
@@ -125,6 +131,7 @@ class TrainState:
         except (OSError, SafetensorError) as error:
             raise _damaged(self._folder, str(error)) from error
         self.history, self.timing = values["history"], values["timing"]
+        self.computed_elsewhere = values["compute"] != self._compute
         self.best = _below("best.", tensors)
         self._network.load_state_dict(_below("model.", tensors))
         _restore_moments(self._optimizer, _below("optimizer.", tensors))
