@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from sentinode.plots import (
     histogram_figure,
-    patch_uri,
+    patch_uris,
     pr_figure,
     reliability_figure,
     render,
@@ -228,26 +228,27 @@ def _training_said(report: Report) -> str:
 def _kinds(report: Report, packed: PackedSet | None) -> list[dict[str, Any]]:
     if not report.examples:
         return []
+    rows = sorted({e.row for e in report.examples if e.row is not None})
+    uris = patch_uris(packed.images[row] for row in rows) if packed is not None else []
+    pictures = dict(zip(rows, uris, strict=False))
+    side = packed.meta.size if packed is not None else 0
     return [
         {
             "title": title,
-            "patches": [_patch(e, packed) for e in report.examples if e.kind == kind],
+            "patches": [_patch(e, pictures, side) for e in report.examples if e.kind == kind],
         }
         for kind, title in KINDS.items()
     ]
 
 
-def _patch(example: Example, packed: PackedSet | None) -> dict[str, Any]:
+def _patch(example: Example, pictures: Mapping[int, str], side: int) -> dict[str, Any]:
     label = "tumour" if example.label else "normal"
-    uri, side = "", 0
-    if packed is not None and example.row is not None:
-        uri, side = patch_uri(packed.images[example.row]), packed.meta.size
     return {
         "id": example.id,
         "label": label,
         "probability": f"{example.probability:.3f}",
         "slide": example.slide,
-        "uri": uri,
+        "uri": "" if example.row is None else pictures.get(example.row, ""),
         "side": side,
         "inset": f"{max(0.0, 50 * (1 - CENTRE / side)):.3f}" if side else "",
         "alt": f"Patch {example.id}: {label}, probability {example.probability:.3f}",

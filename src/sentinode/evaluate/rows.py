@@ -76,9 +76,9 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
     keys = labels["id"].astype("string")
     if keys.duplicated().any():
         raise InputError(f"labels: id {keys[keys.duplicated()].iloc[0]!r} stands more than once")
-    table = labels.assign(id=keys).set_index("id")
     frame = predictions.frame.copy()
-    if not frame["id"].isin(table.index).any():
+    at = _positions(frame["id"], keys)
+    if not (at >= 0).any():
         raise InputError(
             f"no id of the labels (such as {keys.iloc[0]!r}) is among the predictions "
             f"(such as {frame['id'].iloc[0]!r})"
@@ -86,8 +86,8 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
             else "there are no labels or no predictions to join"
         )
     for column in ("label", "slide"):
-        if column in table:
-            frame[column] = _filled(frame, table[column], column)
+        if column in labels:
+            frame[column] = _filled(frame, labels[column], at, column)
     return Predictions.make(frame, predictions.note)
 
 
@@ -106,18 +106,17 @@ def gather(predictions: Predictions, packed: PackedSet | None, split: Split | No
         usable=True,
     )
     if packed is not None:
-        known = packed.manifest.frame.assign(
-            row=pd.Series(range(len(packed.manifest)), dtype="Int64"),
-            usable=packed.manifest.usable,
-        ).set_index("id")
-        if not frame["id"].isin(known.index).any():
+        known = packed.manifest.frame
+        at = _positions(frame["id"], known["id"])
+        if not (at >= 0).any():
             raise InputError(
                 f"no id of the predictions is in the set {packed.folder.name}; give the set that "
                 "they were made of, or none"
             )
-        for column in ("label", "slide", "x", "y", "centre", "row"):
-            frame[column] = _filled(frame, known[column], column)
-        frame["usable"] = frame["id"].map(known["usable"]).fillna(True).astype(bool)
+        for column in ("label", "slide", "x", "y", "centre"):
+            frame[column] = _filled(frame, known[column], at, column)
+        frame["row"] = pd.Series(at, dtype="Int64").where(at >= 0)
+        frame["usable"] = np.where(at >= 0, packed.manifest.usable[at], True)
     if split is not None:
         fold = split.folds_of(frame["id"])
         differ = frame["fold"].notna() & fold.notna() & (frame["fold"] != fold)
@@ -131,11 +130,23 @@ def gather(predictions: Predictions, packed: PackedSet | None, split: Split | No
     return frame
 
 
-def _filled(frame: pd.DataFrame, known: pd.Series, column: str) -> pd.Series:
-    """Return a column of ``frame`` with its gaps filled by id; labels may not disagree."""
-    found = frame["id"].map(known)
+def _positions(ids: pd.Series, known: pd.Series) -> IntArray:
+    """Return where each id stands among the known ones, -1 where it does not."""
+    found = pd.Index(known.to_numpy(object)).get_indexer(pd.Index(ids.to_numpy(object)))
+    return np.asarray(found, dtype=np.int64)
+
+
+def _filled(frame: pd.DataFrame, known: pd.Series, at: IntArray, column: str) -> pd.Series:
+    """Return a column of ``frame`` with gaps filled from ``known``; labels may not disagree.
+
+    ``at`` is the position in ``known`` of each row, -1 where it is not there.
+    """
+    found = pd.Series(known.array.take(at, allow_fill=True), index=frame.index)
     if column == "label":
-        found = pd.to_numeric(found, errors="coerce").astype("Float64")
+        try:
+            found = pd.to_numeric(found).astype("Float64")
+        except ValueError as error:
+            raise InputError(f"a label is not 0 or 1: {error}") from error
         if not found.dropna().isin([0, 1]).all():
             raise InputError("a label is not 0 or 1")
         found = found.astype("Int8")
@@ -249,7 +260,8 @@ def left_out(
 def _without_prediction(
     table: pd.DataFrame, predicted: pd.Series, split: Split | None
 ) -> list[tuple[str, pd.Series]]:
-    rest = table[table["problem"].isna() & table["excluded"].isna() & ~table["id"].isin(predicted)]
+    usable = table["problem"].isna() & table["excluded"].isna()
+    rest = table[usable & (_positions(table["id"], predicted) < 0)]
     folds = (
         split.folds_of(rest["id"]).fillna("none")
         if split is not None

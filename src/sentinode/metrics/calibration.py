@@ -7,7 +7,7 @@ from typing import Literal, final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
 from sentinode.metrics.arrays import EPSILON, FloatArray, IntArray, checked, logit
@@ -166,11 +166,25 @@ def _overlap(tumour: FloatArray, normal: FloatArray) -> bool:
 
 
 def _fit(x: FloatArray, y: FloatArray) -> FloatArray:
-    from sklearn.linear_model import LogisticRegression
+    """Return intercept and slope of the likeliest logistic regression of ``y`` on ``x``."""
+    design = np.stack([np.ones_like(x), x], axis=1)
 
-    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=200)
-    model.fit(x[:, None], y)
-    return np.array([model.intercept_[0], model.coef_[0, 0]])
+    def loss(beta: FloatArray) -> float:
+        z = design @ beta
+        return float((np.logaddexp(0.0, z) - y * z).mean())
+
+    def gradient(beta: FloatArray) -> FloatArray:
+        return np.asarray(design.T @ (expit(design @ beta) - y) / len(y))
+
+    def hessian(beta: FloatArray) -> FloatArray:
+        p = expit(design @ beta)
+        return np.asarray((design.T * (p * (1 - p))) @ design / len(y))
+
+    start = np.array([0.0, 1.0])
+    found = minimize(
+        loss, start, method="trust-exact", jac=gradient, hess=hessian, options={"gtol": 1e-9}
+    )
+    return np.asarray(found.x, dtype=np.float64)
 
 
 def _sandwich(design: FloatArray, y: np.ndarray, p: FloatArray, units: IntArray) -> FloatArray:

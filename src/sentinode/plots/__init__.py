@@ -7,12 +7,12 @@ from sentinode.plots.figures import (
     roc_figure,
     training_figure,
 )
-from sentinode.plots.images import patch_uri
+from sentinode.plots.images import patch_uris
 from sentinode.plots.page import render
 
 __all__ = [
     "histogram_figure",
-    "patch_uri",
+    "patch_uris",
     "pr_figure",
     "reliability_figure",
     "render",

@@ -56,10 +56,10 @@ class Predictions:
             )
         frame = frame.copy()
         if "probability" not in frame:
-            logit = frame["logit"].astype("float64")
+            logit = _numbers(frame, "logit")
             frame["probability"] = np.exp(-np.logaddexp(0.0, -logit))
         if "logit" not in frame:
-            p = frame["probability"].astype("float64").clip(1e-7, 1 - 1e-7)
+            p = _numbers(frame, "probability").clip(1e-7, 1 - 1e-7)
             frame["logit"] = np.log(p) - np.log1p(-p)
         table = typed(frame, PREDICTION_DTYPES, "predictions")
         _check(table)
@@ -97,6 +97,13 @@ class Predictions:
                 self.frame.to_csv(temporary, index=False, lineterminator="\n")
         else:
             raise InputError(f"predictions are written as .parquet or .csv, got {path.name}")
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> pd.Series[float]:
+    try:
+        return frame[column].astype("float64")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"predictions: column {column!r} expected numbers: {error}") from error
 
 
 def _check(table: pd.DataFrame) -> None:

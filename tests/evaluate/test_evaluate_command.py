@@ -1,0 +1,119 @@
+"""`sentinode evaluate` as it is called."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from sentinode.cli.main import app
+from sentinode.errors import InputError, MissingInputError
+from sentinode.tables import Report
+
+RUNNER = CliRunner()
+QUICK = ["--set", "evaluate.resamples=100", "--set", "evaluate.examples=2"]
+
+
+def called(*arguments):
+    done = RUNNER.invoke(app, ["evaluate", *map(str, arguments), *QUICK])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_parquet_with_set_and_run(case, tmp_path):
+    case.predictions.write(tmp_path / "p.parquet")
+    out = tmp_path / "out"
+    said = called(
+        tmp_path / "p.parquet", "--out", out, "--packed", case.packed.folder, "--run", case.run
+    )
+    lines = said.splitlines()
+    assert lines[0].startswith("Slide-disjoint: ")
+    assert [line.split()[0] for line in lines[1:]] == [
+        "ROC",
+        "accuracy",
+        "sensitivity",
+        "specificity",
+        "threshold",
+        "report:",
+    ]
+    assert "95% over slides" in lines[1]
+    assert lines[-1] == f"report: {out / 'report.html'}"
+    report = Report.read(out / "report.json")
+    assert f"{report.overall['roc_auc'].value:.3f}" in lines[1]
+    assert report.training is not None
+    assert set(report.provenance.inputs) >= {"predictions", "set", "split", "weights"}
+
+
+def test_csv_and_parquet_give_the_same_report(case, tmp_path):
+    case.predictions.write(tmp_path / "p.parquet")
+    case.predictions.write(tmp_path / "p.csv")
+    for kind in ("parquet", "csv"):
+        called(tmp_path / f"p.{kind}", "--out", tmp_path / kind)
+    first, second = (Report.read(tmp_path / k / "report.json") for k in ("parquet", "csv"))
+    assert first.provenance == second.provenance
+    assert first.at == second.at
+
+
+def test_bare_csv_with_labels_beside_it(case, tmp_path):
+    table = case.predictions.frame
+    table[["id", "probability"]].to_csv(tmp_path / "p.csv", index=False)
+    table[["id", "label"]].to_csv(tmp_path / "labels.csv", index=False)
+    said = called(
+        tmp_path / "p.csv", "--labels", tmp_path / "labels.csv", "--out", tmp_path / "out"
+    )
+    assert f"{len(table)} patches with a label" in said
+
+
+def test_logit_alone_is_enough(tmp_path):
+    pd.DataFrame({"id": ["a", "b", "c"], "logit": [-1, 0.5, 2], "label": [0, 1, 1]}).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    assert "ROC AUC      1.000" in called(tmp_path / "p.csv", "--out", tmp_path / "out")
+
+
+BAD = {
+    "no file": (None, [], MissingInputError, "no predictions at"),
+    "no columns": ("a,b\n1,2\n", [], InputError, "id and probability"),
+    "empty": ("", [], InputError, "expected CSV"),
+    "no rows": ("id,probability,label\n", [], InputError, "no prediction has a label"),
+    "no labels": ("id,probability\nx,0.5\n", [], InputError, "--labels FILE"),
+    "nan": ("id,probability,label\nx,,1\n", [], InputError, "expected a number in 0..1"),
+    "above one": ("id,probability,label\nx,1.5,1\n", [], InputError, "expected a number in 0..1"),
+    "text": ("id,probability,label\nx,high,1\n", [], InputError, "probability"),
+    "twice": ("id,probability,label\nx,0.1,1\nx,0.2,1\n", [], InputError, "more than once"),
+    "label": ("id,probability,label\nx,0.1,7\n", [], InputError, "not 0 or 1"),
+    "no labels file": ("id,probability\nx,0.5\n", ["--labels", "no.csv"], MissingInputError, "no"),
+    "no set": ("id,probability,label\nx,0.5,1\n", ["--packed", "no"], MissingInputError, "no"),
+    "no run": ("id,probability,label\nx,0.5,1\n", ["--run", "no"], MissingInputError, "run.json"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_error(name, tmp_path):
+    text, more, kind, message = BAD[name]
+    if text is not None:
+        (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(kind, match=message):
+        called(tmp_path / "p.csv", "--out", tmp_path / "out", *more)
+    assert not (tmp_path / "out").exists()
+
+
+def test_error_is_one_line_and_exit_code_2(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sentinode", "evaluate", "no.csv", "--out", str(tmp_path / "o")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("sentinode: error: no predictions at no.csv")
+
+
+def test_a_file_where_the_report_should_go(tmp_path):
+    (tmp_path / "p.csv").write_text("id,probability,label\nx,0.5,1\n")
+    with pytest.raises(InputError, match="is a file, expected a folder"):
+        called(tmp_path / "p.csv", "--out", tmp_path / "p.csv")
