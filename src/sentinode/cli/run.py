@@ -18,6 +18,9 @@ def run_command(
     out: Annotated[Path, typer.Option("--out", help="Folder of all that is written.")],
     config: ConfigFile = None,
     overrides: Overrides = None,
+    force: Annotated[
+        bool, typer.Option(help="Train anew where --out holds a network trained otherwise.")
+    ] = False,
 ) -> None:
     """Do it all: pack, audit, split, train, predict, evaluate, and write a submission.
 
@@ -25,7 +28,8 @@ def run_command(
     """
     from sentinode.pipeline import run_pipeline
 
-    _tell(run_pipeline(source, out, config_of(config, overrides), typer.echo))
+    settings = config_of(config, overrides)
+    _tell(run_pipeline(source, out, settings, typer.echo, force=force))
 
 
 def demo_command(

@@ -36,7 +36,12 @@ class RunSummary:
 
 
 def run_pipeline(
-    source: Path, out: Path, config: Config, say: Callable[[str], None] = print
+    source: Path,
+    out: Path,
+    config: Config,
+    say: Callable[[str], None] = print,
+    *,
+    force: bool = False,
 ) -> RunSummary:
     """Do all stages from a source's files to a report; a stage that is done is kept.
 
@@ -45,6 +50,7 @@ def run_pipeline(
         out: Folder of everything that is written.
         config: Settings of all stages.
         say: Called with one line for each stage.
+        force: Train anew where ``out`` holds a network trained otherwise, which is refused else.
 
     Raises:
         SentinodeError: The input cannot be used, or the machine has no room; what was finished
@@ -52,7 +58,7 @@ def run_pipeline(
     """
     with folder_lock(out):
         write_text(out / "config.toml", resolved_toml(config))
-        job = _Job(source, out, config, say)
+        job = _Job(source, out, config, say, force)
         job.prepare()
         job.learn()
         return job.tell()
@@ -62,8 +68,10 @@ def run_pipeline(
 class _Job:
     """The stages in order; each reads from disk what the one before left there."""
 
-    def __init__(self, source: Path, out: Path, config: Config, say: Callable[[str], None]) -> None:
-        self.source, self.config, self.say = source, config, say
+    def __init__(
+        self, source: Path, out: Path, config: Config, say: Callable[[str], None], force: bool
+    ) -> None:
+        self.source, self.config, self.force = source, config, force
         self.set, self.run, self.report = out / "set", out / "run", out / "report"
         self.predictions, self.submission = out / "predictions.parquet", out / "submission.csv"
         self.ledger = Ledger(out, say)
@@ -110,7 +118,7 @@ class _Job:
                 "split": split.hash,
             },
             [self.run / name for name in ("run.json", "model.safetensors", "history.csv")],
-            lambda: train(opened, split, config, self.run),
+            lambda: train(opened, split, config, self.run, force=self.force),
         )
         self.ledger.stage(
             "predict",
@@ -133,7 +141,11 @@ class _Job:
         files = [self.report / "report.html", self.report / "report.json"]
         self.ledger.stage(
             "evaluate",
-            {"config": self.config.evaluate.fingerprint(), "predictions": made},
+            {
+                "config": self.config.evaluate.fingerprint(),
+                "predictions": made,
+                "run": hash_file(self.run / "run.json"),
+            },
             files,
             self._evaluate,
         )
