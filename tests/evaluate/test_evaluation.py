@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from builders.scored import predicted, split_by_slide, written_run, written_set
+from builders.scored import split_by_slide, written_run, written_set
 from sentinode.config import EvaluateConfig
 from sentinode.core import provenance, write_json
 from sentinode.errors import InputError, MissingInputError
@@ -368,7 +368,3 @@ def test_labels_that_differ_are_refused():
     frame = frame_of()
     with pytest.raises(InputError, match="has label"):
         with_labels(Predictions.make(frame, {}), frame[["id"]].assign(label=1 - frame["label"]))
-
-
-def test_predictions_fixture_predicts_what_it_says(case):
-    assert set(predicted(case.packed, case.split, {}).frame["fold"]) == {"valid", "test"}

@@ -63,8 +63,10 @@ def test_each_resample_agrees_with_scikit_learn():
     p = np.round(p, 2)
     draws = bootstrap(y, p, units, {"a": 0.3, "b": 0.6}, resamples=100, seed=7)
     again = np.random.default_rng(7)
+    ranked = list(dict.fromkeys(units[np.argsort(-p, kind="stable")]))
     for r in range(100):
-        w = np.bincount(again.integers(0, 12, 12), minlength=12)[units]
+        drawn_units = np.array(ranked)[again.integers(0, 12, 12)]
+        w = np.bincount(drawn_units, minlength=12)[units]
         many = np.repeat(np.arange(len(y)), w)
         yr, pr = y[many], p[many]
         assert draws.overall["roc_auc"][r] == pytest.approx(roc_auc_score(yr, pr), abs=1e-12)

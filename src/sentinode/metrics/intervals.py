@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from sentinode.metrics.arrays import FloatArray, IntArray, checked
 from sentinode.metrics.calibration import brier_terms, log_loss_terms
 from sentinode.metrics.counts import count_metrics, outcomes
-from sentinode.metrics.ranking import Ranking
+from sentinode.metrics.ranking import Ranking, ResampledAreas
 
 __all__ = ["Draws", "Spread", "bootstrap", "spread"]
 
@@ -72,18 +72,20 @@ def bootstrap(
         units: int64 (N,), codes 0..U-1: the slide of each patch, or the patch itself.
         thresholds: Thresholds by name.
         resamples: Number of draws.
-        seed: Seed of the draws.
+        seed: Seed of the draws; units are drawn in the order of their highest probability.
         on_done: Told the number of draws finished since it was last told.
     """
     y, p = checked(labels, probabilities)
     ranking = Ranking.of(y, p)
-    ranked_units = units[ranking.order]
-    unit_sums = _unit_sums(y, p, units, thresholds)
+    ranked_units = _by_first_seen(units[ranking.order])
+    y, p = y[ranking.order], p[ranking.order]
+    unit_sums = _unit_sums(y, p, ranked_units, thresholds)
+    resampled = ResampledAreas(ranking, ranked_units)
     sums, areas = [], []
     for drawn in _draws(len(unit_sums), resamples, seed):
         sums.append(drawn.astype(np.float64) @ unit_sums)
         for row in drawn:
-            areas.append(ranking.areas(row[ranked_units]))
+            areas.append(resampled.of(row))
             if on_done is not None:
                 on_done(1)
     total = np.concatenate(sums)
@@ -106,6 +108,14 @@ def spread(values: FloatArray, confidence: float) -> Spread | None:
         return None
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Spread(float(low), float(high), len(defined) / len(values))
+
+
+def _by_first_seen(units: IntArray) -> IntArray:
+    """Number units in the order in which they appear, so that memory is read in order too."""
+    _, first, codes = np.unique(units, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[codes]
 
 
 def _unit_sums(

@@ -13,7 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from sentinode.metrics.arrays import BoolArray, FloatArray, IntArray, checked
 
-__all__ = ["CurvePoints", "Ranking", "average_precision", "pr_curve", "roc_auc", "roc_curve"]
+__all__ = [
+    "CurvePoints",
+    "Ranking",
+    "ResampledAreas",
+    "average_precision",
+    "pr_curve",
+    "roc_auc",
+    "roc_curve",
+]
 
 _Weights = NDArray[Any]
 
@@ -120,6 +128,60 @@ class Ranking:
         normal = ends + 1 - tumour
         score = self.score[ends]
         return np.append(0, tumour), np.append(0, normal), np.append(np.inf, score)
+
+
+@final
+class ResampledAreas:
+    """The same two areas for one draw of units after another.
+
+    Every array a draw needs is made once, since fresh ones of this size cost more than the sums
+    in them; an object serves one thread.
+
+    Args:
+        ranking: N patches, P of them with tumour.
+        ranked_units: int64 (N,): unit of the patch at each rank, codes 0..U-1.
+    """
+
+    def __init__(self, ranking: Ranking, ranked_units: IntArray) -> None:
+        self._ranking, self._units = ranking, ranked_units
+        self._tumour_units = ranked_units[ranking.tumour]
+        n, p = len(ranked_units), len(self._tumour_units)
+        self._weights, self._every = np.empty(n, np.int64), np.zeros(n + 1, np.int64)
+        self._tumour_weights, self._tumours = np.empty(p, np.int64), np.zeros(p + 1, np.int64)
+        self._above, self._tumours_above, self._scratch = np.empty((3, p), np.int64)
+        self._precision = np.empty(p)
+
+    def of(self, drawn: IntArray) -> tuple[float, float]:
+        """Return what :meth:`Ranking.areas` does, for int64 (U,): how often each unit was drawn."""
+        ranking, weights = self._ranking, self._tumour_weights
+        every, tumours = self._every, self._tumours
+        _take(drawn, self._units, self._weights)
+        np.cumsum(self._weights, out=every[1:])
+        _take(drawn, self._tumour_units, weights)
+        np.cumsum(weights, out=tumours[1:])
+        positive = int(tumours[-1])
+        negative = int(every[-1]) - positive
+        if not positive:
+            return np.nan, np.nan
+        above, tumours_above, scratch = self._above, self._tumours_above, self._scratch
+        _take(every, ranking.last, above)
+        _take(tumours, ranking.tumour_last, tumours_above)
+        np.maximum(above, 1, out=scratch)
+        np.divide(tumours_above, scratch, out=self._precision)
+        average = float(np.multiply(self._precision, weights, out=self._precision).sum()) / positive
+        if not negative:
+            return np.nan, average
+        above -= tumours_above  # now false alarms at or above the score
+        _take(every, ranking.first, scratch)
+        above += scratch
+        _take(tumours, ranking.tumour_first, scratch)
+        above -= scratch  # and those above it, so that a tie counts half
+        wrong = int(np.multiply(above, weights, out=above).sum()) / 2
+        return 1 - wrong / (positive * negative), average
+
+
+def _take(source: IntArray, places: IntArray, out: IntArray) -> None:
+    np.take(source, places, out=out, mode="clip")  # places are valid; "raise" would copy first
 
 
 def _from_zero(weights: _Weights) -> _Weights:
