@@ -331,6 +331,12 @@ def test_one_class_keeps_what_can_be_given():
     assert any("All reported patches are tumour" in w for w in report.warnings)
 
 
+def test_an_interval_without_width_is_not_given():
+    figures = report_of(DEGENERATE["perfect"]).at["half"].figures
+    assert (figures["accuracy"].value, figures["accuracy"].low) == (1, None)
+    assert figures["accuracy"].note == "no interval: every resample gives the same"
+
+
 def test_no_label_anywhere_is_refused():
     with pytest.raises(InputError, match="--labels"):
         report_of(frame_of().drop(columns="label"))

@@ -133,6 +133,7 @@ def test_page_shows_what_it_must(whole):
     assert report.worst["slide"] in text
     for digest in report.provenance.inputs.values():
         assert digest in text
+    assert "resamples = 42, split = 1, train = 3" in text
     confusion = report.at["chosen"].confusion
     assert f"{confusion.misses} misses to {confusion.false_alarms} false alarms" in text
     named = [value for tag, name, value in Reader(page).attributes if name == "aria-label"]

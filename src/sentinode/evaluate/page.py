@@ -301,11 +301,21 @@ def _made(report: Report) -> list[tuple[str, str]]:
     return [
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("Machine", " · ".join(part for part in (made.platform, made.processor) if part)),
-        ("Seeds", _joined(made.seeds)),
+        ("Seeds", _joined(_seeds(report))),
         ("Configuration", _joined(made.config)),
         ("Hash of the configuration", made.config_hash),
         *((f"SHA-256 of {role}", digest) for role, digest in made.inputs.items()),
     ]
+
+
+def _seeds(report: Report) -> dict[str, Any]:
+    """Return every seed that this stage or one before it recorded, by its role."""
+    seeds: dict[str, Any] = dict(report.provenance.seeds)
+    for note in report.origins.values():
+        made = note.get("provenance")
+        found = made.get("seeds") if isinstance(made, Mapping) else None
+        seeds |= found if isinstance(found, Mapping) else {}
+    return seeds
 
 
 def _joined(values: Mapping[str, Any]) -> str:

@@ -152,6 +152,8 @@ def _figure(name: str, value: float, draws: FloatArray, rows: Scored) -> Figure:
     found = spread(draws, rows.confidence)
     if found is None or found.defined < LEAST_DEFINED:
         return Figure(value=value, note="no interval: undefined in most resamples")
+    if found.low == found.high:
+        return Figure(value=value, note="no interval: every resample gives the same")
     part = "" if found.defined == 1 else f"undefined in {1 - found.defined:.1%} of the resamples"
     return Figure(value=value, low=found.low, high=found.high, note=part or None)
 
