@@ -19,8 +19,9 @@ from sentinode.cli.doctor import doctor_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
+from sentinode.cli.phantom import phantom_command
 from sentinode.cli.predict import predict_command
-from sentinode.cli.run import run_command
+from sentinode.cli.run import demo_command, run_command
 from sentinode.cli.settings import config_command, init_command
 from sentinode.cli.show import show_command
 from sentinode.cli.split import split_command
@@ -57,9 +58,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo_command,
     "run": run_command,
     "init": init_command,
     "config": config_command,
+    "phantom": phantom_command,
     "pack": pack_command,
     "audit": audit_command,
     "split": split_command,

@@ -17,12 +17,14 @@ from sentinode.core.names import nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
 from sentinode.core.watch import Watch
+from sentinode.core.workers import cores, spread
 
 __all__ = [
     "Progress",
     "Provenance",
     "Watch",
     "atomic_path",
+    "cores",
     "folder_lock",
     "hash_bytes",
     "hash_file",
@@ -34,6 +36,7 @@ __all__ = [
     "provenance",
     "read_json",
     "require",
+    "spread",
     "unknown_name",
     "write_json",
     "write_text",

@@ -1,0 +1,76 @@
+"""Work spread over processes that start clean, leave Ctrl-C to their parent and end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+__all__ = ["cores", "spread"]
+
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def spread(
+    work: Callable[[Shared, Task], Result], shared: Shared, tasks: Sequence[Task], workers: int
+) -> Iterator[tuple[Task, Result]]:
+    """Do ``work(shared, task)`` for every task and yield each with its result as it finishes.
+
+    Args:
+        work: A function of a module, so that a new process can import it.
+        shared: Sent once to every worker.
+        tasks: What is to be done; hashable.
+        workers: Processes; 0 takes all cores, 1 works in this process.
+    """
+    workers = min(workers or cores(), len(tasks))
+    if workers <= 1:
+        for task in tasks:
+            yield task, work(shared, task)
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(work, shared),
+    )
+    try:
+        waiting = {pool.submit(_do, task): task for task in tasks}
+        for future in as_completed(waiting):
+            yield waiting.pop(future), future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_own: list[Any] = []  # a worker's function and what is shared with it
+
+
+def _start(work: Callable[[Any, Any], Any], shared: Any) -> None:
+    _own[:] = [work, shared]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent was killed; nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _do(task: Any) -> Any:
+    work, shared = _own
+    return work(shared, task)

@@ -1,0 +1,213 @@
+"""One synthetic slide: tissue, cells, dyes, and the optics that make a picture of them.
+
+Light through a stained section follows Beer and Lambert: intensity falls exponentially with the
+amount of each dye, along that dye's own absorbance of red, green and blue (Ruifrok and Johnston,
+2001). Everything a laboratory and a scanner vary is drawn per slide and without a look at where
+the tumour is, so that no colour gives the label away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from sentinode.phantom.cells import (
+    CENTROBLAST,
+    FIBROBLAST,
+    HISTIOCYTE,
+    LYMPHOCYTE,
+    Stains,
+    place,
+    red_cells,
+    stain_cells,
+    tumour_habit,
+)
+from sentinode.phantom.tissue import Field, Tissue, grow, smooth_noise
+from sentinode.types import UInt8Array
+
+__all__ = ["MPP", "SIDE", "Slide", "make_slide"]
+
+MPP = 0.97  # µm/px
+SIDE = 1024  # px
+LABORATORIES = (  # absorbance of haematoxylin and of eosin in red, green and blue
+    ((0.51, 0.72, 0.46), (0.22, 0.83, 0.51)),  # brownish nuclei on salmon
+    ((0.52, 0.81, 0.26), (0.27, 0.88, 0.38)),  # violet on pink
+    ((0.62, 0.72, 0.31), (0.15, 0.93, 0.33)),  # blue on pink
+)
+
+
+@final
+@dataclass(frozen=True)
+class Slide:
+    """A slide and its truth.
+
+    Attributes:
+        name: As in "phantom_003".
+        image: uint8 (S, S, 3), RGB.
+        mask: bool (S, S), where tumour is.
+        tissue: bool (S, S), where there is tissue.
+    """
+
+    name: str
+    image: UInt8Array
+    mask: NDArray[np.bool_]
+    tissue: NDArray[np.bool_]
+
+
+def make_slide(seed: int, index: int, side: int = SIDE) -> Slide:
+    """Make slide ``index`` of the cohort of ``seed``: the same each time.
+
+    Args:
+        seed: Of the cohort.
+        index: Number of the slide, from 0. Three of four have a metastasis.
+        side: Side in px at 0.97 µm/px.
+    """
+    rng = np.random.default_rng((seed, index))
+    with_tumour = index % 4 != 3  # so that few slides have both kinds too
+    tissue = grow(rng, side, with_tumour)
+    stains = _dye(rng, tissue)
+    picture = _scan(rng, _light(rng, stains, tissue))
+    return Slide(
+        name=f"phantom_{index:03d}",
+        image=picture,
+        mask=tissue.tumour > 0.5,
+        tissue=tissue.glass < 0.5,
+    )
+
+
+def _dye(rng: np.random.Generator, tissue: Tissue) -> Stains:
+    """Fill the tissue with fibres and cells."""
+    side = tissue.glass.shape[0]
+    fine = smooth_noise(rng, side, 3.0)
+    # collagen runs along the level lines of a smooth field
+    fibres = np.sin(14 * smooth_noise(rng, side, 110) + 1.4 * smooth_noise(rng, side, 14))
+    inside = 1 - tissue.glass
+    fibrous = np.maximum(tissue.capsule, tissue.stroma) * (1 - tissue.fat)
+    loose = np.maximum(tissue.sinus, tissue.fat)
+    base = 0.18 + 0.12 * rng.random() + 0.26 * fibrous - 0.10 * tissue.sinus
+    gaps = 1 - np.clip(smooth_noise(rng, side, 9) - rng.uniform(0.6, 1.6), 0, 1) * (1 - fibrous)
+    solid = inside * (1 - 0.97 * tissue.fat) * gaps
+    eosin = solid * base * np.exp(0.45 * fine + fibrous * 0.6 * fibres)
+    haze = solid * (0.05 + 0.06 * rng.random()) * np.exp(0.4 * fine)
+    stains = Stains(haze.astype(np.float32), eosin.astype(np.float32))
+
+    chromatin = smooth_noise(rng, side, 1.6)
+    free = inside * (1 - loose) * (1 - fibrous) * (1 - tissue.vessel)
+    resting = free * (1 - tissue.germinal) * (1 - tissue.tumour)
+    chance = rng.uniform(0.72, 1.0) * resting + 0.25 * tissue.sinus * inside * (1 - tissue.fat)
+    chance += rng.uniform(0.02, 0.22) * tissue.tumour + 0.18 * tissue.germinal * free
+    chance += 0.08 * fibrous * inside
+    lymphocytes = place(rng, tissue, rng.uniform(6.3, 7.5), chance)
+    stain_cells(rng, stains, lymphocytes, LYMPHOCYTE, chromatin)
+    blasts = place(rng, tissue, rng.uniform(10, 12), 0.9 * tissue.germinal * free + 0.04 * resting)
+    stain_cells(rng, stains, blasts, CENTROBLAST, chromatin)
+    swallowing = 0.55 * tissue.sinus * (1 - tissue.fat) + 0.06 * tissue.germinal * free
+    stain_cells(rng, stains, place(rng, tissue, 12.5, swallowing), HISTIOCYTE, chromatin)
+    stain_cells(
+        rng, stains, place(rng, tissue, 13.0, 0.6 * fibrous * inside), FIBROBLAST, chromatin
+    )
+    habit = tumour_habit(rng)
+    spacing = habit.radius * rng.uniform(2.0, 2.9)
+    tumour = place(rng, tissue, spacing, 0.97 * tissue.tumour * (1 - tissue.vessel))
+    stain_cells(rng, stains, tumour, habit, chromatin)
+    red_cells(rng, stains, place(rng, tissue, 6.4, 0.9 * tissue.vessel))
+    return stains
+
+
+def _light(rng: np.random.Generator, stains: Stains, tissue: Tissue) -> Field:
+    """Send light through the dyes; returns float32 (S, S, 3), 1 where nothing is in its way."""
+    side = tissue.glass.shape[0]
+    laboratory = np.array(LABORATORIES[rng.integers(len(LABORATORIES))])
+    haematoxylin, eosin = (_unit(v * np.exp(rng.normal(0, 0.07, 3))) for v in laboratory)
+    strength = rng.uniform(1.1, 2.0), rng.uniform(0.9, 1.7)
+    uneven = np.exp(0.16 * smooth_noise(rng, side, 260))
+    thick = uneven * _fold(rng, side)
+    h = stains.haematoxylin * (thick * strength[0] * np.exp(0.10 * smooth_noise(rng, side, 90)))
+    e = stains.eosin * (thick * strength[1] * np.exp(0.12 * smooth_noise(rng, side, 90)))
+    density = h[..., None] * haematoxylin + e[..., None] * eosin
+    density += _dust(rng, side)[..., None]
+    light: Field = np.exp(-density).astype(np.float32)
+    light = light * _pen(rng, tissue)
+    return light
+
+
+def _scan(rng: np.random.Generator, light: Field) -> UInt8Array:
+    """Focus, sensor and compression."""
+    side = light.shape[0]
+    blur = rng.uniform(0.35, 0.7)
+    picture: Any = np.stack([ndimage.gaussian_filter(light[..., c], blur) for c in range(3)], -1)
+    picture += rng.uniform(0.3, 0.9) * (picture - ndimage.gaussian_filter(picture, (1.2, 1.2, 0)))
+    picture = _bubble(rng, picture)
+    white = rng.uniform(0.90, 0.97) * np.exp(rng.normal(0, 0.012, 3))
+    gamma = rng.uniform(0.88, 1.12)
+    picture = (picture.clip(1e-4, 1) ** gamma * white).astype(np.float32)
+    grain = rng.standard_normal((side, side, 3), dtype=np.float32)
+    picture += rng.uniform(0.006, 0.014) * np.sqrt(picture) * grain
+    pixels = (picture.clip(0, 1) * 255).round().astype(np.uint8)
+    buffer = BytesIO()
+    quality, subsampling = int(rng.integers(72, 92)), int(rng.choice([0, 2]))
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+    return np.asarray(Image.open(buffer))
+
+
+def _unit(vector: NDArray[Any]) -> Field:
+    length = np.linalg.norm(vector)
+    return (vector / length).astype(np.float32)
+
+
+def _lines(rng: np.random.Generator, side: int) -> Field:
+    """Return the distance of every pixel from a random wavy line, in px."""
+    ys, xs = (axis.astype(np.float32) for axis in np.ogrid[:side, :side])
+    angle = rng.uniform(0, np.pi)
+    along = xs * np.cos(angle) + ys * np.sin(angle)
+    across = -xs * np.sin(angle) + ys * np.cos(angle)
+    wave = 30 * np.sin(along / rng.uniform(80, 200) + rng.uniform(0, 6))
+    offset = rng.uniform(across.min(), across.max())
+    distance: Field = np.abs(across - offset + wave).astype(np.float32)
+    return distance
+
+
+def _fold(rng: np.random.Generator, side: int) -> Field:
+    if rng.random() > 0.3:
+        return np.ones((side, side), np.float32)
+    width = rng.uniform(5, 16)
+    twice = 1 + 0.9 * np.clip((width - _lines(rng, side)) / 3 + 0.5, 0, 1)
+    return np.asarray(twice, np.float32)
+
+
+def _dust(rng: np.random.Generator, side: int) -> Field:
+    specks: Field = np.zeros((side, side), np.float32)
+    count = rng.poisson(6)
+    at = rng.integers(0, side, (count, 2))
+    specks[at[:, 0], at[:, 1]] = rng.uniform(20, 90, count)
+    spread: Field = ndimage.gaussian_filter(specks, rng.uniform(1.0, 2.0))
+    return spread
+
+
+def _pen(rng: np.random.Generator, tissue: Tissue) -> Field:
+    side = tissue.glass.shape[0]
+    if rng.random() > 0.2:
+        return np.ones((side, side, 1), np.float32)
+    ink = np.array([(0.15, 0.35, 0.8), (0.1, 0.55, 0.3), (0.15, 0.15, 0.15)][rng.integers(3)])
+    stroke = np.clip((rng.uniform(15, 30) - _lines(rng, side)) / 2 + 0.5, 0, 1)[..., None]
+    shade: Field = (1 - stroke * (1 - ink) * 0.9).astype(np.float32)
+    return shade
+
+
+def _bubble(rng: np.random.Generator, picture: Field) -> Field:
+    side = picture.shape[0]
+    if rng.random() > 0.25:
+        return picture
+    centre, radius = rng.uniform(0, side, 2), rng.uniform(30, 110)
+    ys, xs = np.ogrid[:side, :side]
+    distance = np.hypot(ys - centre[0], xs - centre[1]) - radius
+    rim = np.exp(-((distance / 2.5) ** 2))[..., None]
+    inside = (distance < 0)[..., None]
+    brighter: Field = np.where(inside, picture * 0.85 + 0.15, picture) * (1 - 0.7 * rim)
+    return brighter.astype(np.float32)
