@@ -135,18 +135,18 @@ def _render(out: Path, config: PhantomConfig, made: dict[str, Any]) -> None:
 
 
 def _parts(config: PhantomConfig) -> list[_Part]:
-    """Share the patches out; the last slides are for the test."""
+    """Share the patches out; the first slides, the very first with tumour, are for the test."""
     tests = max(1, round(config.slides * TEST_SLIDES)) if config.slides > 2 else 0
     weights = np.ones(config.slides)
     if tests:
-        weights[-tests:] = TEST_PATCHES
+        weights[:tests] = TEST_PATCHES
     ends = np.round(np.cumsum(weights) / weights.sum() * config.patches).astype(int)
     counts = np.diff(ends, prepend=0)
     return [
         _Part(
             index=i,
             patches=int(count),
-            fold="test" if i >= config.slides - tests else "train",
+            fold="test" if i < tests else "train",
             whole=i < config.whole_slides,
         )
         for i, count in enumerate(counts)
