@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from sentinode.phantom.tissue import Field, Tissue
 
-__all__ = ["Habit", "Stains", "place", "red_cells", "stain_cells", "tumour_habit"]
+__all__ = [
+    "Grain",
+    "Habit",
+    "Stains",
+    "fat_cells",
+    "place",
+    "red_cells",
+    "stain_cells",
+    "tumour_habit",
+]
 
 Points = NDArray[np.float32]
 
@@ -22,6 +31,20 @@ class Stains:
 
     haematoxylin: Field
     eosin: Field
+
+
+@final
+@dataclass(frozen=True)
+class Grain:
+    """Irregularity of a slide's cells, noise (S, S) of mean 0 and standard deviation 1.
+
+    Attributes:
+        chromatin: Fine, of the dye within nuclei.
+        outline: Coarser, by which outlines leave the ellipse.
+    """
+
+    chromatin: Field
+    outline: Field
 
 
 @final
@@ -52,9 +75,9 @@ class Habit:
     eosin: float
 
 
-LYMPHOCYTE = Habit(3.15, 0.11, 1.3, 1.15, 0.05, 0.30, 0.0, 1.0, 0.0)
-CENTROBLAST = Habit(4.4, 0.16, 1.35, 0.72, 0.35, 0.45, 1.2, 1.3, 0.12)
-HISTIOCYTE = Habit(4.2, 0.18, 1.9, 0.55, 0.35, 0.30, 0.4, 2.1, 0.22)
+LYMPHOCYTE = Habit(3.0, 0.13, 1.4, 1.15, 0.0, 0.22, 0.0, 1.0, 0.0)
+CENTROBLAST = Habit(4.3, 0.18, 1.45, 0.72, 0.25, 0.30, 1.2, 1.3, 0.12)
+HISTIOCYTE = Habit(4.0, 0.20, 1.9, 0.55, 0.25, 0.30, 0.4, 2.1, 0.22)
 FIBROBLAST = Habit(2.6, 0.22, 5.0, 0.85, 0.05, 0.25, 0.0, 1.0, 0.0)
 
 
@@ -65,8 +88,8 @@ def tumour_habit(rng: np.random.Generator) -> Habit:
         spread=rng.uniform(0.14, 0.27),
         elongation=rng.uniform(1.4, 2.1),
         dye=rng.uniform(0.55, 1.0),
-        rim=rng.uniform(0.2, 0.5),
-        clumps=rng.uniform(0.25, 0.55),
+        rim=rng.uniform(0.1, 0.4),
+        clumps=rng.uniform(0.1, 0.4),
         nucleoli=rng.uniform(0.6, 1.8),
         cytoplasm=rng.uniform(1.5, 2.2),
         eosin=rng.uniform(0.3, 0.65),
@@ -83,10 +106,10 @@ def place(rng: np.random.Generator, tissue: Tissue, spacing: float, wanted: Fiel
     count = int(side / spacing) + 1
     grid = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), -1)
     grid = grid.reshape(-1, 2).astype(np.float32)
-    grid[:, 1] += np.float32(0.5) * (grid[:, 0] % 2)  # a honeycomb packs cells as tissue does
-    shaken = grid + rng.normal(0, 0.24, grid.shape).astype(np.float32)
+    grid[grid[:, 0] % 2 == 1, 1] += 0.5  # a honeycomb packs cells as tissue does
+    shaken = grid + rng.normal(0, 0.28, grid.shape).astype(np.float32)
     points: Points = (shaken * spacing).astype(np.float32)
-    points = points[((points >= 0) & (points < side - 1)).all(1)]
+    points = points[((points >= 0) & (points < side - 1)).all(axis=1)]
     at = points.astype(int)
     chance = wanted[at[:, 0], at[:, 1]] * tissue.density[at[:, 0], at[:, 1]]
     placed: Points = points[rng.random(len(points), dtype=np.float32) < chance]
@@ -94,7 +117,7 @@ def place(rng: np.random.Generator, tissue: Tissue, spacing: float, wanted: Fiel
 
 
 def stain_cells(
-    rng: np.random.Generator, stains: Stains, points: Points, habit: Habit, chromatin: Field
+    rng: np.random.Generator, stains: Stains, points: Points, habit: Habit, grain: Grain
 ) -> None:
     """Add cells to the dyes, in place.
 
@@ -103,7 +126,7 @@ def stain_cells(
         stains: Dyes to add to.
         points: (N, 2) centres.
         habit: How they look.
-        chromatin: (S, S) texture of mean 0 and standard deviation 1.
+        grain: How irregular they are.
     """
     if not len(points):
         return
@@ -118,14 +141,17 @@ def stain_cells(
     if habit.cytoplasm > 1:
         drift = points + rng.normal(0, 0.15 * habit.radius, points.shape)
         body = _ellipses(drift, axes * habit.cytoplasm, angle, stains.eosin.shape[0], reach=1.3)
+        body = body.bent(grain.outline, 0.14)
         # fades outwards, but for the membrane, which takes the dye best
-        shade = (1.3 - body.distance) ** 0.5 * (0.75 + 0.4 * (body.distance > 0.8))
+        shade = (1.3 - body.distance).clip(0) ** 0.5 * (0.75 + 0.4 * (body.distance > 0.8))
+        shade *= np.exp(0.4 * grain.chromatin.reshape(-1)[body.at])
         amount = (habit.eosin * np.exp(rng.normal(0, 0.15, n)))[body.owner]
         body.paint(stains.eosin, amount * shade)
-    nucleus = _ellipses(points, axes, angle, stains.haematoxylin.shape[0], reach=1.25)
-    rim = np.exp(-(((nucleus.distance - 0.85) / 0.2) ** 2))
+    nucleus = _ellipses(points, axes, angle, stains.haematoxylin.shape[0], reach=1.35)
+    nucleus = nucleus.bent(grain.outline, 0.10)
+    rim = np.exp(-(((nucleus.distance - 0.88) / 0.14) ** 2))
     profile = (1 - habit.rim) + habit.rim * 1.8 * rim
-    texture = np.maximum(1 + habit.clumps * chromatin.reshape(-1)[nucleus.at], 0.15)
+    texture = np.maximum(1 + habit.clumps * grain.chromatin.reshape(-1)[nucleus.at], 0.15)
     nucleus.paint(stains.haematoxylin, dye[nucleus.owner] * nucleus.inside * profile * texture)
     if habit.nucleoli:
         _nucleoli(rng, stains, points, axes, habit)
@@ -153,6 +179,17 @@ def red_cells(rng: np.random.Generator, stains: Stains, points: Points) -> None:
     discs.paint(stains.eosin, 1.0 * discs.inside)
 
 
+def fat_cells(rng: np.random.Generator, points: Points, side: int) -> Field:
+    """Return the share of every pixel (S, S) that is within a fat cell: washed out, so empty."""
+    empty = np.zeros((side, side), np.float32)
+    radius = rng.uniform(19, 34, (len(points), 1))
+    axes = np.concatenate([radius, radius * rng.uniform(0.75, 1, radius.shape)], 1)
+    angle = rng.uniform(0, np.pi, len(points))
+    drops = _ellipses(points, axes, angle, side, reach=1.1)
+    drops.paint(empty, drops.inside)
+    return empty
+
+
 @final
 @dataclass(frozen=True)
 class _Ellipses:
@@ -163,12 +200,20 @@ class _Ellipses:
         owner: int64 (P,), number of the ellipse.
         distance: float32 (P,), from its centre; 1 on its border.
         inside: float32 (P,), share of the pixel within it.
+        shortest: float32 (P,), its shorter half axis in px.
     """
 
     at: NDArray[np.int64]
     owner: NDArray[np.int64]
     distance: Field
     inside: Field
+    shortest: Field
+
+    def bent(self, outline: Field, strength: float) -> _Ellipses:
+        """Return them with outlines that leave the ellipse by noise (S, S)."""
+        distance = self.distance * (1 + np.float32(strength) * outline.reshape(-1)[self.at])
+        inside = np.clip((1 - distance) * self.shortest + 0.5, 0, 1)
+        return _Ellipses(self.at, self.owner, distance, inside, self.shortest)
 
     def paint(self, dye: Field, amount: NDArray[Any]) -> None:
         """Raise a dye (S, S) to ``amount`` (P,) where it is less, in place."""
@@ -202,4 +247,4 @@ def _ellipses(
     distance = np.sqrt(square[owner, row[kept], column[kept]])
     shortest = axes.min(1).astype(np.float32)[owner]
     inside = np.clip((1 - distance) * shortest + 0.5, 0, 1)
-    return _Ellipses(y[kept] * side + x[kept], owner, distance, inside)
+    return _Ellipses(y[kept] * side + x[kept], owner, distance, inside, shortest)

@@ -22,7 +22,9 @@ from sentinode.phantom.cells import (
     FIBROBLAST,
     HISTIOCYTE,
     LYMPHOCYTE,
+    Grain,
     Stains,
+    fat_cells,
     place,
     red_cells,
     stain_cells,
@@ -84,40 +86,53 @@ def make_slide(seed: int, index: int, side: int = SIDE) -> Slide:
 def _dye(rng: np.random.Generator, tissue: Tissue) -> Stains:
     """Fill the tissue with fibres and cells."""
     side = tissue.glass.shape[0]
-    fine = smooth_noise(rng, side, 3.0)
-    # collagen runs along the level lines of a smooth field
-    fibres = np.sin(14 * smooth_noise(rng, side, 110) + 1.4 * smooth_noise(rng, side, 14))
-    inside = 1 - tissue.glass
-    fibrous = np.maximum(tissue.capsule, tissue.stroma) * (1 - tissue.fat)
-    loose = np.maximum(tissue.sinus, tissue.fat)
-    base = 0.18 + 0.12 * rng.random() + 0.26 * fibrous - 0.10 * tissue.sinus
-    gaps = 1 - np.clip(smooth_noise(rng, side, 9) - rng.uniform(0.6, 1.6), 0, 1) * (1 - fibrous)
-    solid = inside * (1 - 0.97 * tissue.fat) * gaps
-    eosin = solid * base * np.exp(0.45 * fine + fibrous * 0.6 * fibres)
-    haze = solid * (0.05 + 0.06 * rng.random()) * np.exp(0.4 * fine)
-    stains = Stains(haze.astype(np.float32), eosin.astype(np.float32))
-
-    chromatin = smooth_noise(rng, side, 1.6)
+    fat = fat_cells(rng, place(rng, tissue, 58, (tissue.fat > 0.3).astype(np.float32)), side)
+    ground = _ground(rng, tissue) * (1 - 0.97 * fat)
+    inside = (1 - tissue.glass) * (1 - fat)
+    fibrous = np.maximum(tissue.capsule, tissue.stroma)
+    loose = np.maximum(tissue.sinus, 0.9 * tissue.fat)
+    haze = rng.uniform(0.08, 0.28) * ground * (1 - 0.7 * fibrous)
+    stains = Stains(haze.astype(np.float32), ground)
+    grain = Grain(smooth_noise(rng, side, 1.3), smooth_noise(rng, side, 6))
     free = inside * (1 - loose) * (1 - fibrous) * (1 - tissue.vessel)
     resting = free * (1 - tissue.germinal) * (1 - tissue.tumour)
-    chance = rng.uniform(0.72, 1.0) * resting + 0.25 * tissue.sinus * inside * (1 - tissue.fat)
+    chance = rng.uniform(0.72, 1.0) * resting + 0.25 * tissue.sinus * inside
     chance += rng.uniform(0.02, 0.22) * tissue.tumour + 0.18 * tissue.germinal * free
     chance += 0.08 * fibrous * inside
-    lymphocytes = place(rng, tissue, rng.uniform(6.3, 7.5), chance)
-    stain_cells(rng, stains, lymphocytes, LYMPHOCYTE, chromatin)
+    lymphocytes = place(rng, tissue, rng.uniform(5.5, 6.9), chance)
+    stain_cells(rng, stains, lymphocytes, LYMPHOCYTE, grain)
     blasts = place(rng, tissue, rng.uniform(10, 12), 0.9 * tissue.germinal * free + 0.04 * resting)
-    stain_cells(rng, stains, blasts, CENTROBLAST, chromatin)
+    stain_cells(rng, stains, blasts, CENTROBLAST, grain)
     swallowing = 0.55 * tissue.sinus * (1 - tissue.fat) + 0.06 * tissue.germinal * free
-    stain_cells(rng, stains, place(rng, tissue, 12.5, swallowing), HISTIOCYTE, chromatin)
-    stain_cells(
-        rng, stains, place(rng, tissue, 13.0, 0.6 * fibrous * inside), FIBROBLAST, chromatin
-    )
+    stain_cells(rng, stains, place(rng, tissue, 12.5, swallowing), HISTIOCYTE, grain)
+    stain_cells(rng, stains, place(rng, tissue, 13.0, 0.6 * fibrous * inside), FIBROBLAST, grain)
     habit = tumour_habit(rng)
-    spacing = habit.radius * rng.uniform(2.0, 2.9)
+    spacing = habit.radius * rng.uniform(2.0, 3.2)
     tumour = place(rng, tissue, spacing, 0.97 * tissue.tumour * (1 - tissue.vessel))
-    stain_cells(rng, stains, tumour, habit, chromatin)
+    stain_cells(rng, stains, tumour, habit, grain)
     red_cells(rng, stains, place(rng, tissue, 6.4, 0.9 * tissue.vessel))
     return stains
+
+
+def _ground(rng: np.random.Generator, tissue: Tissue) -> Field:
+    """Return the eosin (S, S) of what lies between cells: a meshwork, its gaps, and collagen."""
+    side = tissue.glass.shape[0]
+    fine = smooth_noise(rng, side, 2.0)
+    strands = np.exp(-((smooth_noise(rng, side, 4.5) / 0.4) ** 2))
+    gaps = np.clip(2 * (smooth_noise(rng, side, 6) - rng.uniform(0.3, 1.5)), 0, 1)
+    body = rng.uniform(0.24, 0.55) + rng.uniform(0.0, 0.20) * tissue.tumour  # cytoplasm of sheets
+    mesh = body * (0.55 + 0.9 * strands) * np.exp(0.35 * fine)
+    mesh *= (1 - 0.9 * gaps) * (1 - 0.5 * tissue.sinus)
+    # collagen runs along the level lines of a smooth field, with clefts between its bundles
+    course = smooth_noise(rng, side, 130)
+    ripple = 2.2 * smooth_noise(rng, side, 18)
+    bundles = np.sin(rng.uniform(12, 30) * course + ripple)
+    hair = np.sin(rng.uniform(60, 110) * course + 3 * ripple) * smooth_noise(rng, side, 24)
+    collagen = rng.uniform(0.3, 0.5) * np.exp(0.25 * bundles + 0.35 * hair + 0.3 * fine)
+    collagen *= 1 - 0.9 * np.clip(3 * (bundles - rng.uniform(0.7, 1.0)), 0, 1)
+    fibrous = np.maximum(tissue.capsule, tissue.stroma)
+    ground: Field = (1 - tissue.glass) * (mesh + (collagen - mesh) * fibrous)
+    return ground.astype(np.float32)
 
 
 def _light(rng: np.random.Generator, stains: Stains, tissue: Tissue) -> Field:
@@ -132,15 +147,14 @@ def _light(rng: np.random.Generator, stains: Stains, tissue: Tissue) -> Field:
     e = stains.eosin * (thick * strength[1] * np.exp(0.12 * smooth_noise(rng, side, 90)))
     density = h[..., None] * haematoxylin + e[..., None] * eosin
     density += _dust(rng, side)[..., None]
-    light: Field = np.exp(-density).astype(np.float32)
-    light = light * _pen(rng, tissue)
+    light: Field = np.exp(-density).astype(np.float32) * _pen(rng, tissue)
     return light
 
 
 def _scan(rng: np.random.Generator, light: Field) -> UInt8Array:
     """Focus, sensor and compression."""
     side = light.shape[0]
-    blur = rng.uniform(0.35, 0.7)
+    blur = rng.uniform(0.3, 0.6)
     picture: Any = np.stack([ndimage.gaussian_filter(light[..., c], blur) for c in range(3)], -1)
     picture += rng.uniform(0.3, 0.9) * (picture - ndimage.gaussian_filter(picture, (1.2, 1.2, 0)))
     picture = _bubble(rng, picture)
@@ -153,12 +167,13 @@ def _scan(rng: np.random.Generator, light: Field) -> UInt8Array:
     buffer = BytesIO()
     quality, subsampling = int(rng.integers(72, 92)), int(rng.choice([0, 2]))
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
-    return np.asarray(Image.open(buffer))
+    decoded: UInt8Array = np.asarray(Image.open(buffer))
+    return decoded
 
 
 def _unit(vector: NDArray[Any]) -> Field:
-    length = np.linalg.norm(vector)
-    return (vector / length).astype(np.float32)
+    unit: Field = (vector / np.linalg.norm(vector)).astype(np.float32)
+    return unit
 
 
 def _lines(rng: np.random.Generator, side: int) -> Field:
@@ -192,7 +207,7 @@ def _dust(rng: np.random.Generator, side: int) -> Field:
 
 def _pen(rng: np.random.Generator, tissue: Tissue) -> Field:
     side = tissue.glass.shape[0]
-    if rng.random() > 0.2:
+    if rng.random() > 0.1:
         return np.ones((side, side, 1), np.float32)
     ink = np.array([(0.15, 0.35, 0.8), (0.1, 0.55, 0.3), (0.15, 0.15, 0.15)][rng.integers(3)])
     stroke = np.clip((rng.uniform(15, 30) - _lines(rng, side)) / 2 + 0.5, 0, 1)[..., None]
