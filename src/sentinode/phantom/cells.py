@@ -17,6 +17,7 @@ __all__ = [
     "fat_cells",
     "place",
     "red_cells",
+    "shrink",
     "stain_cells",
     "tumour_habit",
 ]
@@ -75,29 +76,33 @@ class Habit:
     eosin: float
 
 
-LYMPHOCYTE = Habit(3.0, 0.13, 1.4, 1.15, 0.0, 0.22, 0.0, 1.0, 0.0)
+LYMPHOCYTE = Habit(2.8, 0.12, 1.45, 1.08, 0.05, 0.28, 0.0, 1.0, 0.0)
 CENTROBLAST = Habit(4.3, 0.18, 1.45, 0.72, 0.25, 0.30, 1.2, 1.3, 0.12)
 HISTIOCYTE = Habit(4.0, 0.20, 1.9, 0.55, 0.25, 0.30, 0.4, 2.1, 0.22)
-FIBROBLAST = Habit(2.6, 0.22, 5.0, 0.85, 0.05, 0.25, 0.0, 1.0, 0.0)
+FIBROBLAST = Habit(2.5, 0.22, 5.5, 0.85, 0.05, 0.25, 0.0, 1.0, 0.0)
 
 
 def tumour_habit(rng: np.random.Generator) -> Habit:
     """Draw how the tumour cells of one slide look: pale or dark, small or large."""
     return Habit(
-        radius=rng.uniform(4.7, 6.6),
-        spread=rng.uniform(0.14, 0.27),
+        radius=rng.uniform(4.1, 5.9),
+        spread=rng.uniform(0.13, 0.22),
         elongation=rng.uniform(1.4, 2.1),
-        dye=rng.uniform(0.55, 1.0),
+        dye=rng.uniform(0.5, 1.2),
         rim=rng.uniform(0.1, 0.4),
         clumps=rng.uniform(0.1, 0.4),
-        nucleoli=rng.uniform(0.6, 1.8),
+        nucleoli=rng.uniform(0.3, 1.5),
         cytoplasm=rng.uniform(1.5, 2.2),
-        eosin=rng.uniform(0.3, 0.65),
+        eosin=rng.uniform(0.15, 0.5),
     )
 
 
-def place(rng: np.random.Generator, tissue: Tissue, spacing: float, wanted: Field) -> Points:
+def place(
+    rng: np.random.Generator, tissue: Tissue, spacing: float, wanted: Field, disorder: float = 0.28
+) -> Points:
     """Place cells about ``spacing`` px apart where ``wanted`` (S, S), a chance in 0..1, allows.
+
+    ``disorder`` is how far they stray from a honeycomb, in spacings.
 
     Returns:
         float32 (N, 2): y and x in px.
@@ -107,7 +112,7 @@ def place(rng: np.random.Generator, tissue: Tissue, spacing: float, wanted: Fiel
     grid = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), -1)
     grid = grid.reshape(-1, 2).astype(np.float32)
     grid[grid[:, 0] % 2 == 1, 1] += 0.5  # a honeycomb packs cells as tissue does
-    shaken = grid + rng.normal(0, 0.28, grid.shape).astype(np.float32)
+    shaken = grid + rng.normal(0, disorder, grid.shape).astype(np.float32)
     points: Points = (shaken * spacing).astype(np.float32)
     points = points[((points >= 0) & (points < side - 1)).all(axis=1)]
     at = points.astype(int)
@@ -117,7 +122,12 @@ def place(rng: np.random.Generator, tissue: Tissue, spacing: float, wanted: Fiel
 
 
 def stain_cells(
-    rng: np.random.Generator, stains: Stains, points: Points, habit: Habit, grain: Grain
+    rng: np.random.Generator,
+    stains: Stains,
+    points: Points,
+    habit: Habit,
+    grain: Grain,
+    course: Field | None = None,
 ) -> None:
     """Add cells to the dyes, in place.
 
@@ -127,6 +137,7 @@ def stain_cells(
         points: (N, 2) centres.
         habit: How they look.
         grain: How irregular they are.
+        course: (S, S) field along whose level lines they lie; in any direction without it.
     """
     if not len(points):
         return
@@ -136,7 +147,7 @@ def stain_cells(
     )
     ratio = rng.uniform(1, habit.elongation, n)
     axes = np.stack([radius * np.sqrt(ratio), radius / np.sqrt(ratio)], 1)
-    angle = rng.uniform(0, np.pi, n)
+    angle = rng.uniform(0, np.pi, n) if course is None else _along(rng, course, points)
     dye = habit.dye * np.exp(rng.normal(0, 0.16, n))
     if habit.cytoplasm > 1:
         drift = points + rng.normal(0, 0.15 * habit.radius, points.shape)
@@ -144,7 +155,7 @@ def stain_cells(
         body = body.bent(grain.outline, 0.14)
         # fades outwards, but for the membrane, which takes the dye best
         shade = (1.3 - body.distance).clip(0) ** 0.5 * (0.75 + 0.4 * (body.distance > 0.8))
-        shade *= np.exp(0.4 * grain.chromatin.reshape(-1)[body.at])
+        shade *= np.exp(0.2 * grain.chromatin.reshape(-1)[body.at])
         amount = (habit.eosin * np.exp(rng.normal(0, 0.15, n)))[body.owner]
         body.paint(stains.eosin, amount * shade)
     nucleus = _ellipses(points, axes, angle, stains.haematoxylin.shape[0], reach=1.35)
@@ -155,6 +166,24 @@ def stain_cells(
     nucleus.paint(stains.haematoxylin, dye[nucleus.owner] * nucleus.inside * profile * texture)
     if habit.nucleoli:
         _nucleoli(rng, stains, points, axes, habit)
+
+
+def _along(rng: np.random.Generator, course: Field, points: Points) -> NDArray[Any]:
+    y, x = points.astype(int).clip(3, course.shape[0] - 4).T
+    slope_y, slope_x = course[y + 3, x] - course[y - 3, x], course[y, x + 3] - course[y, x - 3]
+    angle: NDArray[Any] = np.arctan2(slope_x, -slope_y) + rng.normal(0, 0.2, len(points))
+    return angle
+
+
+def shrink(stains: Stains, points: Points, radius: float, strength: float, grain: Grain) -> None:
+    """Draw bright slits around round cells, in place: fixed cells shrink from one another."""
+    axes = np.full((len(points), 2), radius)
+    ring = _ellipses(points, axes, np.zeros(len(points)), stains.eosin.shape[0], reach=1.3)
+    ring = ring.bent(grain.outline, 0.12)
+    slit = np.zeros_like(stains.eosin)
+    ring.paint(slit, strength * np.exp(-(((ring.distance - 1) / 0.22) ** 2)))
+    np.multiply(stains.eosin, 1 - slit, out=stains.eosin)
+    np.multiply(stains.haematoxylin, 1 - slit, out=stains.haematoxylin)
 
 
 def _nucleoli(

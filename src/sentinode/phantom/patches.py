@@ -14,7 +14,7 @@ __all__ = ["CENTRE", "PATCH", "Cut", "draw_patches", "label_of"]
 
 PATCH = 96  # px
 CENTRE = 32  # px, the square in the middle that decides
-TISSUE_NEEDED = 0.35  # share of a patch
+TISSUE_NEEDED = 0.5  # share of a patch
 TUMOUR_SHARE = 0.62  # of a slide's patches, where it has tumour: half of all over the cohort
 RIM_SHARE = 0.25  # of the normal patches of such a slide: tumour near, but not in the centre
 

@@ -27,6 +27,7 @@ from sentinode.phantom.cells import (
     fat_cells,
     place,
     red_cells,
+    shrink,
     stain_cells,
     tumour_habit,
 )
@@ -37,6 +38,7 @@ __all__ = ["MPP", "SIDE", "Slide", "make_slide"]
 
 MPP = 0.97  # µm/px
 SIDE = 1024  # px
+PROFILE = 4096  # entries of the profile of a bundle of collagen
 LABORATORIES = (  # absorbance of haematoxylin and of eosin in red, green and blue
     ((0.51, 0.72, 0.46), (0.22, 0.83, 0.51)),  # brownish nuclei on salmon
     ((0.52, 0.81, 0.26), (0.27, 0.88, 0.38)),  # violet on pink
@@ -87,7 +89,8 @@ def _dye(rng: np.random.Generator, tissue: Tissue) -> Stains:
     """Fill the tissue with fibres and cells."""
     side = tissue.glass.shape[0]
     fat = fat_cells(rng, place(rng, tissue, 58, (tissue.fat > 0.3).astype(np.float32)), side)
-    ground = _ground(rng, tissue) * (1 - 0.97 * fat)
+    course = smooth_noise(rng, side, 130)  # collagen runs along its level lines
+    ground = _ground(rng, tissue, course) * (1 - 0.97 * fat)
     inside = (1 - tissue.glass) * (1 - fat)
     fibrous = np.maximum(tissue.capsule, tissue.stroma)
     loose = np.maximum(tissue.sinus, 0.9 * tissue.fat)
@@ -97,42 +100,53 @@ def _dye(rng: np.random.Generator, tissue: Tissue) -> Stains:
     free = inside * (1 - loose) * (1 - fibrous) * (1 - tissue.vessel)
     resting = free * (1 - tissue.germinal) * (1 - tissue.tumour)
     chance = rng.uniform(0.72, 1.0) * resting + 0.25 * tissue.sinus * inside
-    chance += rng.uniform(0.02, 0.22) * tissue.tumour + 0.18 * tissue.germinal * free
+    chance += rng.uniform(0.04, 0.40) * tissue.tumour + 0.18 * tissue.germinal * free
     chance += 0.08 * fibrous * inside
-    lymphocytes = place(rng, tissue, rng.uniform(5.5, 6.9), chance)
+    apart = rng.uniform(5.8, 7.0)
+    lymphocytes = place(rng, tissue, apart, chance, disorder=rng.uniform(0.13, 0.22))
+    shrink(stains, lymphocytes, 0.58 * apart, rng.uniform(0.2, 0.95), grain)
     stain_cells(rng, stains, lymphocytes, LYMPHOCYTE, grain)
     blasts = place(rng, tissue, rng.uniform(10, 12), 0.9 * tissue.germinal * free + 0.04 * resting)
     stain_cells(rng, stains, blasts, CENTROBLAST, grain)
     swallowing = 0.55 * tissue.sinus * (1 - tissue.fat) + 0.06 * tissue.germinal * free
     stain_cells(rng, stains, place(rng, tissue, 12.5, swallowing), HISTIOCYTE, grain)
-    stain_cells(rng, stains, place(rng, tissue, 13.0, 0.6 * fibrous * inside), FIBROBLAST, grain)
+    spindles = place(rng, tissue, 13.0, 0.6 * fibrous * inside)
+    stain_cells(rng, stains, spindles, FIBROBLAST, grain, course)
     habit = tumour_habit(rng)
-    spacing = habit.radius * rng.uniform(2.0, 3.2)
-    tumour = place(rng, tissue, spacing, 0.97 * tissue.tumour * (1 - tissue.vessel))
+    spacing = habit.radius * rng.uniform(2.1, 3.3)
+    chance = 0.97 * tissue.tumour * (1 - tissue.vessel)
+    tumour = place(rng, tissue, spacing, chance, disorder=rng.uniform(0.18, 0.26))
+    shrink(stains, tumour, 0.58 * spacing, rng.uniform(0, 0.9), grain)
     stain_cells(rng, stains, tumour, habit, grain)
     red_cells(rng, stains, place(rng, tissue, 6.4, 0.9 * tissue.vessel))
     return stains
 
 
-def _ground(rng: np.random.Generator, tissue: Tissue) -> Field:
+def _ground(rng: np.random.Generator, tissue: Tissue, course: Field) -> Field:
     """Return the eosin (S, S) of what lies between cells: a meshwork, its gaps, and collagen."""
     side = tissue.glass.shape[0]
     fine = smooth_noise(rng, side, 2.0)
     strands = np.exp(-((smooth_noise(rng, side, 4.5) / 0.4) ** 2))
     gaps = np.clip(2 * (smooth_noise(rng, side, 6) - rng.uniform(0.3, 1.5)), 0, 1)
-    body = rng.uniform(0.24, 0.55) + rng.uniform(0.0, 0.20) * tissue.tumour  # cytoplasm of sheets
-    mesh = body * (0.55 + 0.9 * strands) * np.exp(0.35 * fine)
+    mesh = rng.uniform(0.28, 0.62) * (0.55 + 0.9 * strands) * np.exp(0.35 * fine)
     mesh *= (1 - 0.9 * gaps) * (1 - 0.5 * tissue.sinus)
-    # collagen runs along the level lines of a smooth field, with clefts between its bundles
-    course = smooth_noise(rng, side, 130)
+    plump = rng.uniform(0.08, 0.42) * np.exp(0.15 * fine)  # cytoplasm fills a sheet of tumour
+    mesh += (plump * (1 - rng.uniform(0.5, 1.0) * gaps) - 0.6 * mesh) * tissue.tumour
     ripple = 2.2 * smooth_noise(rng, side, 18)
     bundles = np.sin(rng.uniform(12, 30) * course + ripple)
-    hair = np.sin(rng.uniform(60, 110) * course + 3 * ripple) * smooth_noise(rng, side, 24)
-    collagen = rng.uniform(0.3, 0.5) * np.exp(0.25 * bundles + 0.35 * hair + 0.3 * fine)
+    hair = _profile(rng)[((rng.uniform(60, 130) * course + 4 * ripple) * 8).astype(int) % PROFILE]
+    collagen = rng.uniform(0.25, 0.5) * np.exp(0.2 * bundles + 0.45 * hair + 0.3 * fine)
     collagen *= 1 - 0.9 * np.clip(3 * (bundles - rng.uniform(0.7, 1.0)), 0, 1)
     fibrous = np.maximum(tissue.capsule, tissue.stroma)
     ground: Field = (1 - tissue.glass) * (mesh + (collagen - mesh) * fibrous)
     return ground.astype(np.float32)
+
+
+def _profile(rng: np.random.Generator) -> Field:
+    """Return noise of mean 0 and standard deviation 1 along a line that closes on itself."""
+    line = ndimage.gaussian_filter1d(rng.standard_normal(PROFILE), 8, mode="wrap")
+    profile: Field = ((line - line.mean()) / line.std()).astype(np.float32)
+    return profile
 
 
 def _light(rng: np.random.Generator, stains: Stains, tissue: Tissue) -> Field:
@@ -141,7 +155,7 @@ def _light(rng: np.random.Generator, stains: Stains, tissue: Tissue) -> Field:
     laboratory = np.array(LABORATORIES[rng.integers(len(LABORATORIES))])
     haematoxylin, eosin = (_unit(v * np.exp(rng.normal(0, 0.07, 3))) for v in laboratory)
     strength = rng.uniform(1.1, 2.0), rng.uniform(0.9, 1.7)
-    uneven = np.exp(0.16 * smooth_noise(rng, side, 260))
+    uneven = np.exp(0.22 * smooth_noise(rng, side, 260))
     thick = uneven * _fold(rng, side)
     h = stains.haematoxylin * (thick * strength[0] * np.exp(0.10 * smooth_noise(rng, side, 90)))
     e = stains.eosin * (thick * strength[1] * np.exp(0.12 * smooth_noise(rng, side, 90)))
@@ -154,7 +168,7 @@ def _light(rng: np.random.Generator, stains: Stains, tissue: Tissue) -> Field:
 def _scan(rng: np.random.Generator, light: Field) -> UInt8Array:
     """Focus, sensor and compression."""
     side = light.shape[0]
-    blur = rng.uniform(0.3, 0.6)
+    blur = rng.uniform(0.2, 0.55)
     picture: Any = np.stack([ndimage.gaussian_filter(light[..., c], blur) for c in range(3)], -1)
     picture += rng.uniform(0.3, 0.9) * (picture - ndimage.gaussian_filter(picture, (1.2, 1.2, 0)))
     picture = _bubble(rng, picture)
@@ -165,7 +179,7 @@ def _scan(rng: np.random.Generator, light: Field) -> UInt8Array:
     picture += rng.uniform(0.006, 0.014) * np.sqrt(picture) * grain
     pixels = (picture.clip(0, 1) * 255).round().astype(np.uint8)
     buffer = BytesIO()
-    quality, subsampling = int(rng.integers(72, 92)), int(rng.choice([0, 2]))
+    quality, subsampling = int(rng.integers(80, 96)), int(rng.choice([0, 2]))
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
     decoded: UInt8Array = np.asarray(Image.open(buffer))
     return decoded
