@@ -7,7 +7,7 @@ import pytest
 from sentinode.config import PhantomConfig
 from sentinode.phantom import write_cohort
 
-SMALL = PhantomConfig(slides=4, patches=160, seed=7, whole_slides=1, workers=1)
+SMALL = PhantomConfig(slides=3, patches=150, seed=7, whole_slides=1, workers=1)
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_label_is_the_masks_centre(cohort: Path) -> None:
         assert set(np.unique(mask)) <= {0, 255}
         assert row.label == int((mask[32:64, 32:64] == 255).any()) == label_of(mask > 0)
         rims += row.label == 0 and bool(mask.any())
-    assert 0.3 <= rows["label"].mean() <= 0.6
+    assert 0.3 <= rows["label"].mean() <= 0.65
     assert rims > 0, "no normal patch with tumour in its rim"
 
 

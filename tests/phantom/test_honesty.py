@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sentinode.phantom import draw_patches, make_slide
 
-SLIDES, PATCHES = 10, 60
+SLIDES, PATCHES = 12, 50
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def patches() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels (N, 96, 96, 3), label and slide of patches cut from a modest cohort."""
     pixels, labels, slides = [], [], []
     for index in range(SLIDES):
-        slide = make_slide(11, index)
+        slide = make_slide(11, index, side=768)
         for cut in draw_patches(slide, PATCHES, index):
             pixels.append(slide.image[cut.y : cut.y + 96, cut.x : cut.x + 96])
             labels.append(cut.label)

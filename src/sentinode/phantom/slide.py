@@ -135,7 +135,7 @@ def _ground(rng: np.random.Generator, tissue: Tissue, course: Field) -> Field:
     ripple = 2.2 * smooth_noise(rng, side, 18)
     bundles = np.sin(rng.uniform(12, 30) * course + ripple)
     hair = _profile(rng)[((rng.uniform(60, 130) * course + 4 * ripple) * 8).astype(int) % PROFILE]
-    collagen = rng.uniform(0.25, 0.5) * np.exp(0.2 * bundles + 0.45 * hair + 0.3 * fine)
+    collagen = rng.uniform(0.25, 0.5) * np.exp(0.15 * bundles + 0.3 * hair + 0.35 * fine)
     collagen *= 1 - 0.9 * np.clip(3 * (bundles - rng.uniform(0.7, 1.0)), 0, 1)
     fibrous = np.maximum(tissue.capsule, tissue.stroma)
     ground: Field = (1 - tissue.glass) * (mesh + (collagen - mesh) * fibrous)
