@@ -1,10 +1,10 @@
 """Sources, the packed set, its audit and its split; `data.loader` alone needs PyTorch."""
 
-from sentinode.data.audit import AUDIT_FILE, AuditSummary, Finding, audit
+from sentinode.data.auditing import AUDIT_FILE, AuditSummary, Finding, audit
 from sentinode.data.decode import PatchProblem
-from sentinode.data.pack import pack
+from sentinode.data.packing import pack
 from sentinode.data.sources import Source, open_source
-from sentinode.data.split import SPLIT_FILE, split
+from sentinode.data.splitting import SPLIT_FILE, split
 
 __all__ = [
     "AUDIT_FILE",

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -16,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sentinode.core import hash_bytes
+from sentinode.core import hash_bytes, spread
 from sentinode.data.decode import PatchProblem
 from sentinode.data.sources import Source
 from sentinode.types import UInt8Array
@@ -63,51 +58,8 @@ def read_chunks(
         chunks: Which rows.
         workers: Processes; 0 takes all cores.
     """
-    workers = min(workers or _cores(), len(chunks))
-    if workers <= 1 or sum(c.stop - c.first for c in chunks) < FEW:
-        for chunk in chunks:
-            yield chunk, _read_chunk(task, chunk)
-        return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(task,),
-    )
-    try:
-        waiting = {pool.submit(_work, chunk): chunk for chunk in chunks}
-        for future in as_completed(waiting):
-            yield waiting.pop(future), future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-_task: Task | None = None  # a worker process's own
-
-
-def _start_worker(task: Task) -> None:
-    global _task  # noqa: PLW0603 - set once as the process starts
-    _task = task
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End a worker whose parent was killed; nobody else would."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(chunk: Chunk) -> pd.DataFrame:
-    if _task is None:
-        raise RuntimeError("a worker was asked before it was started")
-    return _read_chunk(_task, chunk)
+    few = sum(c.stop - c.first for c in chunks) < FEW
+    yield from spread(_read_chunk, task, chunks, 1 if few else workers)
 
 
 def _read_chunk(task: Task, chunk: Chunk) -> pd.DataFrame:

@@ -1,0 +1,104 @@
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from builders.sources import damaged, picture
+from sentinode.data.decode import PatchProblem, _plain_strip, _tiff_header, decode, read_patch
+
+
+def encoded(form: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(picture(1)).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PNG", "BMP"])
+def test_lossless_formats_give_the_pixels(form: str) -> None:
+    np.testing.assert_array_equal(decode(encoded(form)), picture(1))
+
+
+@pytest.mark.parametrize(("form", "options"), [("JPEG", {}), ("WEBP", {"lossless": True})])
+def test_other_formats_give_what_pillow_gives(form: str, options: dict[str, object]) -> None:
+    data = encoded(form, **options)
+    np.testing.assert_array_equal(decode(data), np.asarray(Image.open(BytesIO(data))))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_the_short_way_is_taken_and_right(byteorder: str) -> None:
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, picture(2), photometric="rgb", byteorder=byteorder, metadata=None)
+    data = buffer.getvalue()
+    header = _tiff_header(data)
+    assert header is not None
+    plain = _plain_strip(data, header)
+    assert plain is not None
+    np.testing.assert_array_equal(plain, picture(2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "deflate"},
+        {"compression": "deflate", "predictor": 2},
+        {"planarconfig": "separate"},
+        {"rowsperstrip": 8},
+    ],
+)
+def test_other_tiffs_go_the_general_way(options: dict[str, object]) -> None:
+    buffer = BytesIO()
+    pixels = picture(3)
+    planes = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels
+    tifffile.imwrite(buffer, planes, photometric="rgb", metadata=None, **options)
+    np.testing.assert_array_equal(decode(buffer.getvalue()), pixels)
+
+
+def test_opaque_alpha_is_dropped() -> None:
+    buffer = BytesIO()
+    Image.fromarray(picture(4)).convert("RGBA").save(buffer, "PNG")
+    np.testing.assert_array_equal(decode(buffer.getvalue()), picture(4))
+
+
+def test_every_damage_has_its_reason(tmp_path: Path) -> None:
+    for name, words in damaged(tmp_path).items():
+        if name == "large.tif":  # the set decides about the size
+            continue
+        with pytest.raises(PatchProblem, match=words):
+            read_patch(tmp_path / name)
+    with pytest.raises(PatchProblem, match="unreadable: No such file"):
+        read_patch(tmp_path / "none.tif")
+
+
+def test_a_bomb_is_refused_unopened() -> None:
+    size = 60_000
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    data += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT" + b"\0" * 4
+    with pytest.raises(PatchProblem):
+        decode(data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 60), st.binary(min_size=1, max_size=30), st.sampled_from(["TIFF", "PNG", "JPEG"])
+)
+def test_no_bytes_raise_anything_else(at: int, noise: bytes, form: str) -> None:
+    data = bytearray(encoded(form))
+    data[at : at + len(noise)] = noise
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            patch = decode(bytes(data))
+        except PatchProblem:
+            return
+    assert patch.dtype == np.uint8
+    assert patch.shape[2:] == (3,)

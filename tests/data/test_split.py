@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.sources import class_folders, kaggle, picture, save
+from sentinode.config import AuditConfig, PackConfig, SplitConfig
+from sentinode.data import audit, open_source, pack, split
+from sentinode.data.splitting import _greedy
+from sentinode.errors import InputError
+from sentinode.tables import PackedSet, Split
+
+
+def packed(root: Path) -> PackedSet:
+    return pack(open_source(root), root.parent / "set", PackConfig())
+
+
+def folds(made: Split) -> dict[str, list[str]]:
+    return {f: sorted(p for ids in units.values() for p in ids) for f, units in made.units.items()}
+
+
+def with_slides(root: Path, slides: int = 10, labelled: int = 60) -> Path:
+    kaggle(root, labelled=labelled)
+    lines = [f"a{i:03d},s{i * slides // (labelled + 4)}\n" for i in range(labelled + 4)]
+    (root / "slide_map.csv").write_text("id,wsi\n" + "".join(lines))
+    return root
+
+
+def test_by_slide_where_slides_are_known(tmp_path: Path) -> None:
+    opened = packed(with_slides(tmp_path / "k"))
+    made = split(opened, SplitConfig())
+    assert (made.by, made.optimistic) == ("slide", None)
+    frame = opened.manifest.frame
+    fold = made.folds_of(frame["id"])
+    assert (fold.groupby(frame["slide"]).nunique() <= 2).all()  # a fold, and unlabelled
+    labelled = frame["label"].notna()
+    assert (fold[labelled].groupby(frame["slide"][labelled]).nunique() == 1).all()
+    assert Split.read(opened.folder / "split.json") == made
+    assert len(folds(made)["unlabelled"]) == 4
+    assert all(len(folds(made)[f]) >= 6 for f in ("train", "valid", "test"))
+
+
+def test_the_seed_decides_and_nothing_else(tmp_path: Path) -> None:
+    opened = packed(with_slides(tmp_path / "k"))
+    first = split(opened, SplitConfig())
+    assert split(opened, SplitConfig()) == first
+    assert split(opened, SplitConfig(seed=1)).units != first.units
+
+
+def test_groups_of_duplicates_stay_together(tmp_path: Path) -> None:
+    root = kaggle(tmp_path / "k", labelled=60)
+    for i in range(2, 40, 2):
+        save(root / "train" / f"a{i:03d}.tif", np.rot90(picture(0), i // 2 % 4))
+    opened = packed(root)
+    made = split(opened, SplitConfig())
+    assert made.by == "group"
+    assert made.optimistic is not None
+    together = [p for u in made.units.values() for ids in u.values() for p in ids if len(ids) > 1]
+    assert set(together) == {f"a{i:03d}" for i in range(0, 40, 2)}
+
+
+def test_random_only_when_asked(tmp_path: Path) -> None:
+    opened = packed(with_slides(tmp_path / "k"))
+    made = split(opened, SplitConfig(by="random"))
+    assert made.by == "random"
+    assert "at random" in str(made.optimistic)
+
+
+def test_three_official_folds(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f", folds=("train", "valid", "test"))
+    made = split(packed(root), SplitConfig())
+    assert made.by == "official"
+    assert {f: len(ids) for f, ids in folds(made).items()} == {
+        "train": 12,
+        "valid": 12,
+        "test": 12,
+        "unlabelled": 0,
+    }
+    assert all(p.startswith("test/") for p in folds(made)["test"])
+
+
+@pytest.mark.parametrize("other", ["valid", "test"])
+def test_two_official_folds_report_the_other(other: str, tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f", per_class=20, folds=("train", other))
+    made = split(packed(root), SplitConfig())
+    assert {p.partition("/")[0] for p in folds(made)["test"]} == {other}
+    assert {p.partition("/")[0] for p in folds(made)["valid"]} == {"train"}
+    assert len(folds(made)["valid"]) == 6
+    assert f"{other} is reported" in made.notes[0]
+
+
+def test_a_slide_in_two_official_folds_is_refused(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f", folds=("train", "valid", "test"))
+    opened = packed(root)
+    frame = opened.manifest.frame.assign(slide="s1")
+    type(opened.manifest).make(frame, {}).write(opened.folder / "manifest.parquet")
+    with pytest.raises(InputError, match="slide 's1' stands in the source's folds test and train"):
+        split(PackedSet.open(opened.folder), SplitConfig())
+
+
+def test_excluded_patches_are_in_no_fold(tmp_path: Path) -> None:
+    root = kaggle(tmp_path / "k", labelled=60)
+    save(root / "train" / "a002.tif", np.zeros((24, 24, 3), np.uint8))
+    opened = packed(root)
+    audit(opened, AuditConfig())
+    made = split(PackedSet.open(opened.folder), SplitConfig())
+    assert made.folds_of(pd.Series(["a002", "a004"])).isna().tolist() == [True, False]
+
+
+def test_limit_and_balance_touch_training_only(tmp_path: Path) -> None:
+    opened = packed(kaggle(tmp_path / "k", labelled=100))
+    whole = split(opened, SplitConfig())
+    limited = split(opened, SplitConfig(limit=20))
+    balanced = split(opened, SplitConfig(balance=7))
+    labels = dict(zip(opened.manifest.frame["id"], opened.manifest.frame["label"], strict=True))
+    assert limited.counts(labels)["train"] | {"units": 0} == {
+        "units": 0,
+        "patches": 20,
+        "positive": 10,
+        "negative": 10,
+    }
+    assert balanced.counts(labels)["train"]["positive"] == 7
+    for made in (limited, balanced):
+        assert folds(made)["test"] == folds(whole)["test"]
+        assert set(folds(made)["train"]) < set(folds(whole)["train"])
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "words"),
+    [
+        ({"label": 0}, {}, "both classes, got only label 0"),
+        ({"slide": "s"}, {}, r"1 slide\(s\) cannot be split into 3 folds"),
+        ({}, {"by": "slide"}, "no slides are known"),
+        ({}, {"by": "official"}, "no folds of its own"),
+        ({}, {"valid_fraction": 0.6, "test_fraction": 0.5}, "leave nothing to train on"),
+        (
+            {"slide": ["s0"] * 8 + ["s1"] * 8 + ["s2"] * 4, "label": [0, 1] * 8 + [0] * 4},
+            {},
+            "would get only label 0: 3 units are too few",
+        ),
+    ],
+)
+def test_what_cannot_be_split(
+    change: dict[str, object], config: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    opened = packed(kaggle(tmp_path / "k", unlabelled=0))
+    frame = opened.manifest.frame.assign(**change)
+    type(opened.manifest).make(frame, {}).write(opened.folder / "manifest.parquet")
+    with pytest.raises(InputError, match=words):
+        split(PackedSet.open(opened.folder), SplitConfig(**config))
+
+
+def test_some_patches_without_a_slide(tmp_path: Path) -> None:
+    root = with_slides(tmp_path / "k")
+    text = (root / "slide_map.csv").read_text().replace("a001,s0\n", "")
+    (root / "slide_map.csv").write_text(text)
+    with pytest.raises(InputError, match="1 of 60 patches have no slide, as 'a001'"):
+        split(packed(root), SplitConfig())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=30, max_size=120))
+def test_folds_get_about_their_share(units: list[tuple[int, int]]) -> None:
+    table = np.array(sorted(units, key=sum, reverse=True), float) + 1
+    wanted = np.array([0.2, 0.2, 0.6])
+    chosen = np.array(_greedy(table, wanted))
+    shares = np.array([table[chosen == f].sum(0) for f in range(3)]) / table.sum(0)
+    largest = (table / table.sum(0)).max()  # one unit may be all there is of a class
+    assert np.abs(shares - wanted[:, None]).max() < 0.1 + largest
