@@ -118,6 +118,8 @@ def _render(out: Path, config: PhantomConfig, made: dict[str, Any]) -> None:
             progress.advance(part.patches)
     table = pd.concat([pd.read_parquet(tables[part]) for part in parts], ignore_index=True)
     _write_tables(out, table)
+    for stray in out.glob("*/.*.partial.*"):  # of a worker that was killed
+        stray.unlink()
     write_json(
         out / RECORD,
         {
