@@ -1,5 +1,6 @@
 import errno
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,22 +66,22 @@ def test_need_disk_refuses_before_starting(tmp_path: Path) -> None:
         need_disk(tmp_path / "not" / "there", 10**18, "a set")
 
 
-def _hold(folder: str, ready: object, leave: object) -> None:
-    with folder_lock(Path(folder)):
-        ready.set()  # type: ignore[attr-defined]
-        leave.wait(20)  # type: ignore[attr-defined]
-
-
 def test_a_folder_has_one_writer_and_kill_frees_it(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready, leave = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(str(tmp_path), ready, leave))
-    process.start()
-    assert ready.wait(20)
-    with pytest.raises(BusyError, match="another sentinode process"), folder_lock(tmp_path):
-        pass
-    process.kill()
-    process.join()
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from sentinode.core import folder_lock\n"
+        "with folder_lock(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match="another sentinode process"), folder_lock(tmp_path):
+            pass
+        holder.kill()
     with folder_lock(tmp_path):
         assert (tmp_path / ".lock").exists()
 
