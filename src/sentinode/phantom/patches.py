@@ -80,11 +80,11 @@ def _mean(mask: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
     return _box_sum(mask, window) / window**2
 
 
-def _box_sum(mask: NDArray[np.bool_], window: int) -> NDArray[np.int64]:
+def _box_sum(mask: NDArray[np.bool_], window: int) -> NDArray[np.int32]:
     """Sum over every window; entry (y, x) is about the window whose top left corner it is."""
-    total = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    total = np.pad(mask.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32), ((1, 0), (1, 0)))
     w = window
-    sums: NDArray[np.int64] = total[w:, w:] - total[:-w, w:] - total[w:, :-w] + total[:-w, :-w]
+    sums: NDArray[np.int32] = total[w:, w:] - total[:-w, w:] - total[w:, :-w] + total[:-w, :-w]
     return sums
 
 

@@ -37,7 +37,7 @@ from sentinode.types import UInt8Array
 __all__ = ["MPP", "SIDE", "Slide", "make_slide"]
 
 MPP = 0.97  # µm/px
-SIDE = 1024  # px
+SIDE = 896  # px
 PROFILE = 4096  # entries of the profile of a bundle of collagen
 LABORATORIES = (  # absorbance of haematoxylin and of eosin in red, green and blue
     ((0.51, 0.72, 0.46), (0.22, 0.83, 0.51)),  # brownish nuclei on salmon
@@ -169,8 +169,9 @@ def _scan(rng: np.random.Generator, light: Field) -> UInt8Array:
     """Focus, sensor and compression."""
     side = light.shape[0]
     blur = rng.uniform(0.2, 0.55)
-    picture: Any = np.stack([ndimage.gaussian_filter(light[..., c], blur) for c in range(3)], -1)
-    picture += rng.uniform(0.3, 0.9) * (picture - ndimage.gaussian_filter(picture, (1.2, 1.2, 0)))
+    picture: Any = ndimage.gaussian_filter(light, (blur, blur, 0), truncate=2.5)
+    softer = ndimage.gaussian_filter(picture, (1.2, 1.2, 0), truncate=2.5)
+    picture += rng.uniform(0.3, 0.9) * (picture - softer)
     picture = _bubble(rng, picture)
     white = rng.uniform(0.90, 0.97) * np.exp(rng.normal(0, 0.012, 3))
     gamma = rng.uniform(0.88, 1.12)
@@ -215,7 +216,7 @@ def _dust(rng: np.random.Generator, side: int) -> Field:
     count = rng.poisson(6)
     at = rng.integers(0, side, (count, 2))
     specks[at[:, 0], at[:, 1]] = rng.uniform(20, 90, count)
-    spread: Field = ndimage.gaussian_filter(specks, rng.uniform(1.0, 2.0))
+    spread: Field = ndimage.gaussian_filter(specks, rng.uniform(1.0, 2.0), truncate=2.5)
     return spread
 
 

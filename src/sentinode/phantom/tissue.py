@@ -51,7 +51,10 @@ def smooth_noise(rng: np.random.Generator, side: int, scale: float) -> Field:
     step = max(1, int(scale / 4))
     coarse = -(-side // step) + 2
     field = ndimage.gaussian_filter(
-        rng.standard_normal((coarse, coarse), dtype=np.float32), scale / step / 2, mode="wrap"
+        rng.standard_normal((coarse, coarse), dtype=np.float32),
+        scale / step / 2,
+        mode="wrap",
+        truncate=2.5,
     )
     field = (field - field.mean()) / (field.std() + 1e-6)
     return _enlarge(field, step, side)
