@@ -141,6 +141,18 @@ def test_kill_and_go_on(cohort: Path, tmp_path: Path) -> None:
     assert hashes(out) == hashes(cohort)
 
 
+def test_kill_before_the_first_slide_and_other_versions(tmp_path: Path) -> None:
+    for name in ("train", "test", "masks", "slides"):
+        (tmp_path / name).mkdir()
+    assert write_cohort(tmp_path, SMALL).slides == SMALL.slides
+    record = json.loads((tmp_path / "phantom.json").read_text())
+    record["provenance"]["packages"] = {"numpy": "0.1"}
+    (tmp_path / "phantom.json").write_text(json.dumps(record))
+    before = (tmp_path / "slide_map.csv").stat().st_mtime_ns
+    write_cohort(tmp_path, SMALL)
+    assert (tmp_path / "slide_map.csv").stat().st_mtime_ns == before
+
+
 def test_bad_places(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises((InputError, BusyError)):

@@ -119,9 +119,10 @@ def _prepare(
             temporary, mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
         )
         del mapped
-        with temporary.open("r+b") as handle:
-            # a sparse file on a disk that fills later would end the process without a word
-            os.posix_fallocate(handle.fileno(), 0, temporary.stat().st_size)
+        if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+            with temporary.open("r+b") as handle:
+                # a sparse file on a disk that fills later would end the process without a word
+                os.posix_fallocate(handle.fileno(), 0, temporary.stat().st_size)
     write_json(journal, state)
     return images
 

@@ -91,7 +91,7 @@ def write_cohort(out: Path, config: PhantomConfig) -> CohortSummary:
     ).model_dump(mode="json")
     with folder_lock(out):
         record = out / RECORD
-        if record.is_file() and read_json(record).get("provenance") != made:
+        if record.is_file() and not _same(read_json(record).get("provenance"), made):
             raise InputError(f"{out} holds another cohort; choose another --out")
         if not record.is_file():
             _render(out, config, made)
@@ -102,7 +102,7 @@ def _render(out: Path, config: PhantomConfig, made: dict[str, Any]) -> None:
     work = out / ".slides"
     stamp = work / "made.json"
     if not stamp.is_file() or read_json(stamp) != made:
-        if any(out.glob("train*")):
+        if any(out.glob("train/*")) or (out / "train_labels.csv").exists():
             raise InputError(f"{out} holds other data; choose another --out")
         for name in ("train", "test", "masks", "slides"):
             make_folder(out / name)
@@ -134,6 +134,11 @@ def _render(out: Path, config: PhantomConfig, made: dict[str, Any]) -> None:
         },
     )
     shutil.rmtree(work)
+
+
+def _same(there: object, made: dict[str, Any]) -> bool:
+    """Tell whether a cohort was made with these settings; versions may have moved on since."""
+    return isinstance(there, dict) and there.get("config_hash") == made["config_hash"]
 
 
 def _parts(config: PhantomConfig) -> list[_Part]:
