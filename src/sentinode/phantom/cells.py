@@ -93,7 +93,7 @@ def tumour_habit(rng: np.random.Generator) -> Habit:
         clumps=rng.uniform(0.1, 0.4),
         nucleoli=rng.uniform(0.3, 1.5),
         cytoplasm=rng.uniform(1.5, 2.2),
-        eosin=rng.uniform(0.15, 0.5),
+        eosin=rng.uniform(0.08, 0.4),
     )
 
 

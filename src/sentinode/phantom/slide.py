@@ -130,7 +130,7 @@ def _ground(rng: np.random.Generator, tissue: Tissue, course: Field) -> Field:
     gaps = np.clip(2 * (smooth_noise(rng, side, 6) - rng.uniform(0.3, 1.5)), 0, 1)
     mesh = rng.uniform(0.28, 0.62) * (0.55 + 0.9 * strands) * np.exp(0.35 * fine)
     mesh *= (1 - 0.9 * gaps) * (1 - 0.5 * tissue.sinus)
-    plump = rng.uniform(0.08, 0.42) * np.exp(0.15 * fine)  # cytoplasm fills a sheet of tumour
+    plump = rng.uniform(0.04, 0.32) * np.exp(0.15 * fine)  # cytoplasm fills a sheet of tumour
     mesh += (plump * (1 - rng.uniform(0.5, 1.0) * gaps) - 0.6 * mesh) * tissue.tumour
     ripple = 2.2 * smooth_noise(rng, side, 18)
     bundles = np.sin(rng.uniform(12, 30) * course + ripple)
