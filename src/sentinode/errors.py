@@ -62,3 +62,7 @@ class DiskFullError(SentinodeError, OSError):
 
 class BusyError(SentinodeError, RuntimeError):
     """Another process is writing to the same folder."""
+
+
+class WorkerLostError(SentinodeError, RuntimeError):
+    """A worker process was ended from outside before its work was done."""

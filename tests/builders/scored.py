@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from sentinode.core import hash_bytes, hash_file, provenance, write_json
-from sentinode.tables import Manifest, PackedSet, Predictions, Split, write_history
+from sentinode.data.statistics import coarse_look
+from sentinode.tables import SET_FORMAT, Manifest, PackedSet, Predictions, Split, write_history
 
 COUNT, SIDE, SLIDES = 400, 64, 20
 
@@ -46,9 +47,10 @@ def written_set(folder: Path, **columns: object) -> PackedSet:
     manifest = Manifest.make(frame, {"stage": "pack"})
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", images)
+    np.save(folder / "coarse.npy", np.stack([coarse_look(image) for image in images]))
     manifest.write(folder / "manifest.parquet")
     made = provenance("pack").model_dump(mode="json")
-    meta = {"format": 1, "kind": "test", "count": COUNT, "size": SIDE, "mpp": 0.97}
+    meta = {"format": SET_FORMAT, "kind": "test", "count": COUNT, "size": SIDE, "mpp": 0.97}
     write_json(folder / "meta.json", meta | {"content_hash": manifest.hash, "provenance": made})
     return PackedSet.open(folder)
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from sentinode.core import hash_bytes, provenance, write_json
+from sentinode.data.statistics import coarse_look
 from sentinode.models import ModelSpec, block_network
-from sentinode.tables import Manifest, PackedSet, Split
+from sentinode.tables import SET_FORMAT, Manifest, PackedSet, Split
 from sentinode.types import Fold, Preprocess
 
 SIDE = 16
@@ -50,11 +51,12 @@ def small_set(
     manifest = Manifest.make(frame, {})
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", images)
+    np.save(folder / "coarse.npy", np.stack([coarse_look(image) for image in images]))
     manifest.write(folder / "manifest.parquet")
     write_json(
         folder / "meta.json",
         {
-            "format": 1,
+            "format": SET_FORMAT,
             "kind": "test",
             "count": count,
             "size": size,

@@ -74,9 +74,10 @@ def test_manifest_finds_by_id_and_names_the_nearest() -> None:
 def write_set(folder: Path, n: int = 4, size: int = 16) -> None:
     folder.mkdir()
     np.save(folder / "images.npy", np.zeros((n, size, size, 3), np.uint8))
+    np.save(folder / "coarse.npy", np.zeros((n, 8, 8, 3), np.uint8))
     manifest(n).write(folder / "manifest.parquet")
     meta = SetMeta(
-        format=1, kind="test", count=n, size=size, mpp=None, content_hash="c", provenance=MADE
+        format=2, kind="test", count=n, size=size, mpp=None, content_hash="c", provenance=MADE
     )
     write_json(folder / "meta.json", meta.model_dump())
 

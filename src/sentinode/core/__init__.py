@@ -16,13 +16,14 @@ from sentinode.core.files import (
 from sentinode.core.names import nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
-from sentinode.core.watch import Watch
+from sentinode.core.watch import Watch, anonymous_memory
 from sentinode.core.workers import cores, spread
 
 __all__ = [
     "Progress",
     "Provenance",
     "Watch",
+    "anonymous_memory",
     "atomic_path",
     "cores",
     "folder_lock",

@@ -9,7 +9,7 @@ from typing import Self, final
 
 import psutil
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "anonymous_memory"]
 
 SECONDS_BETWEEN_SAMPLES = 0.05
 
@@ -53,17 +53,28 @@ class Watch:
         self.seconds = time.perf_counter() - self._start
 
     def _sample(self) -> None:
-        own = psutil.Process()
         while True:
-            total = anonymous = 0
-            for process in [own, *own.children(recursive=True)]:
-                try:
-                    memory = process.memory_info()
-                except psutil.Error:  # the child ended between listing and asking
-                    continue
-                total += memory.rss
-                anonymous += memory.rss - getattr(memory, "shared", 0)
-            self.peak_bytes = max(self.peak_bytes, total)
+            resident, anonymous = _memory()
+            self.peak_bytes = max(self.peak_bytes, resident)
             self.peak_anonymous_bytes = max(self.peak_anonymous_bytes, anonymous)
             if self._stop.wait(SECONDS_BETWEEN_SAMPLES):
                 return
+
+
+def anonymous_memory() -> int:
+    """Return the bytes of memory that this process and its children hold for themselves now."""
+    return _memory()[1]
+
+
+def _memory() -> tuple[int, int]:
+    """Return resident and anonymous bytes of this process and its children."""
+    own = psutil.Process()
+    total = anonymous = 0
+    for process in [own, *own.children(recursive=True)]:
+        try:
+            memory = process.memory_info()
+        except psutil.Error:  # the child ended between listing and asking
+            continue
+        total += memory.rss
+        anonymous += memory.rss - getattr(memory, "shared", 0)
+    return total, anonymous

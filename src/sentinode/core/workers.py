@@ -8,7 +8,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from sentinode.errors import WorkerLostError
 
 __all__ = ["cores", "spread"]
 
@@ -34,6 +37,9 @@ def spread(
         shared: Sent once to every worker.
         tasks: What is to be done; hashable.
         workers: Processes; 0 takes all cores, 1 works in this process.
+
+    Raises:
+        WorkerLostError: A worker was killed.
     """
     workers = min(workers or cores(), len(tasks))
     if workers <= 1:
@@ -50,6 +56,11 @@ def spread(
         waiting = {pool.submit(_do, task): task for task in tasks}
         for future in as_completed(waiting):
             yield waiting.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise WorkerLostError(
+            "a worker process was ended from outside, as a system does that runs out of memory; "
+            "what was finished is kept: give the same command again, with fewer workers"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

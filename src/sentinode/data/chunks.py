@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sentinode.core import hash_bytes, spread
+from sentinode.core import spread
 from sentinode.data.decode import PatchProblem
 from sentinode.data.sources import Source
+from sentinode.data.statistics import STATISTICS_DTYPES, measure
+from sentinode.tables import COARSE_FILE, IMAGES_FILE
 from sentinode.types import UInt8Array
 
 __all__ = ["Chunk", "Task", "read_chunks"]
@@ -37,13 +39,13 @@ class Task:
 
     Attributes:
         source: Where patches come from.
-        images: A .npy file of uint8 (N, size, size, 3) that is there already.
+        folder: Where images.npy and coarse.npy are already, with room for every patch.
         size: Side of a patch in px.
         resize: Whether patches of another size are resized, or put aside.
     """
 
     source: Source
-    images: Path
+    folder: Path
     size: int
     resize: bool
 
@@ -63,29 +65,25 @@ def read_chunks(
 
 
 def _read_chunk(task: Task, chunk: Chunk) -> pd.DataFrame:
-    images: UInt8Array = np.load(task.images, mmap_mode="r+")
-    known = task.source.table["problem"].astype(object).where(lambda p: p.notna(), None).tolist()
+    images: UInt8Array = np.load(task.folder / IMAGES_FILE, mmap_mode="r+")
+    coarse: UInt8Array = np.load(task.folder / COARSE_FILE, mmap_mode="r+")
+    known = task.source.table["problem"].iloc[chunk.first : chunk.stop].tolist()
     rows: list[dict[str, Any]] = []
     for row in range(chunk.first, chunk.stop):
-        reason = known[row]
-        if reason is None:
+        reason = known[row - chunk.first]
+        if pd.isna(reason):
             try:
                 patch = _fit(task.source.read(row), task)
                 images[row] = patch
-                rows.append(_statistics(patch))
+                numbers, coarse[row] = measure(patch)
+                rows.append(numbers)
                 continue
             except PatchProblem as problem:
                 reason = str(problem)
-        images[row] = 0
+        images[row] = coarse[row] = 0
         rows.append({"problem": reason})
-    return pd.DataFrame(rows, columns=[*_COLUMNS, "problem"]).astype(
-        _COLUMNS | {"problem": "string"}
-    )
-
-
-_COLUMNS = {"sha256": "string", "min": "UInt8", "max": "UInt8"} | {
-    f"{what}_{channel}": "float32" for what in ("mean", "std") for channel in "rgb"
-}
+    dtypes = STATISTICS_DTYPES | {"problem": "string"}
+    return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
 
 
 def _fit(patch: UInt8Array, task: Task) -> UInt8Array:
@@ -96,23 +94,3 @@ def _fit(patch: UInt8Array, task: Task) -> UInt8Array:
         resized = Image.fromarray(patch).resize((task.size, task.size), Image.Resampling.LANCZOS)
         return np.asarray(resized)
     raise PatchProblem(f"wrong size: {width}x{height} px, the set has {task.size}x{task.size}")
-
-
-def _statistics(patch: UInt8Array) -> dict[str, Any]:
-    """Hash, extremes, mean and standard deviation of one patch.
-
-    Sums of integers below 2^53 are exact in float64, so that their order does not matter and
-    every machine gets the same.
-    """
-    values = patch.reshape(-1, 3).astype(np.float64)
-    ones = np.ones(len(values))
-    mean = ones @ values / len(values)
-    square = ones @ (values * values) / len(values)
-    std = np.sqrt(np.maximum(square - mean * mean, 0))
-    return {
-        "sha256": hash_bytes(patch.data),
-        "min": int(patch.min()),
-        "max": int(patch.max()),
-        **{f"mean_{c}": mean[i] for i, c in enumerate("rgb")},
-        **{f"std_{c}": std[i] for i, c in enumerate("rgb")},
-    }

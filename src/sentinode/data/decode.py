@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from io import BytesIO
@@ -13,6 +14,10 @@ from PIL import Image, UnidentifiedImageError
 from sentinode.types import UInt8Array
 
 __all__ = ["SUFFIXES", "PatchProblem", "decode", "read_patch"]
+
+# Once and for all threads: Pillow says of a bomb and of damaged metadata by a warning only.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 LARGEST_SIDE = 4096
@@ -36,7 +41,7 @@ class PatchProblem(Exception):  # noqa: N818 - a finding about one patch, not a 
     """Why one patch cannot be used; packing notes it and goes on."""
 
 
-def read_patch(path: Path) -> UInt8Array:
+def read_patch(path: str | Path) -> UInt8Array:
     """Read one image file.
 
     Returns:
@@ -46,10 +51,22 @@ def read_patch(path: Path) -> UInt8Array:
         PatchProblem: The file cannot be read, or is no 8-bit RGB image.
     """
     try:
-        data = path.read_bytes()
+        return decode(_content(path))
     except OSError as error:
         raise PatchProblem(f"unreadable: {error.strerror}") from error
-    return decode(data)
+
+
+def _content(path: str | Path) -> bytes:
+    """Read a small file without the buffers of ``open``, which cost as much as the reading."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        size = os.fstat(handle).st_size
+        parts = [os.read(handle, size + 1)]
+        while parts[-1] and sum(map(len, parts)) < size:
+            parts.append(os.read(handle, size))
+        return b"".join(parts) if len(parts) > 1 else parts[0]
+    finally:
+        os.close(handle)
 
 
 def decode(data: bytes) -> UInt8Array:
@@ -76,15 +93,13 @@ def decode(data: bytes) -> UInt8Array:
 
 def _by_pillow(data: bytes) -> UInt8Array:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow warns of bombs and of damaged metadata
-            with Image.open(BytesIO(data)) as image:
-                if max(image.size) > LARGEST_SIDE:
-                    raise PatchProblem(
-                        f"wrong size: {image.width}x{image.height} px, "
-                        f"a patch has at most {LARGEST_SIDE} px a side"
-                    )
-                return _rgb(image)
+        with Image.open(BytesIO(data)) as image:
+            if max(image.size) > LARGEST_SIDE:
+                raise PatchProblem(
+                    f"wrong size: {image.width}x{image.height} px, "
+                    f"a patch has at most {LARGEST_SIDE} px a side"
+                )
+            return _rgb(image)
     except PatchProblem:
         raise
     except UnidentifiedImageError as error:

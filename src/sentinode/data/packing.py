@@ -14,10 +14,12 @@ import pandas as pd
 from sentinode.config import PackConfig
 from sentinode.core import (
     Progress,
+    anonymous_memory,
     atomic_path,
     folder_lock,
     hash_bytes,
     hash_json,
+    make_folder,
     need_disk,
     provenance,
     read_json,
@@ -27,7 +29,15 @@ from sentinode.data.chunks import Chunk, Task, read_chunks
 from sentinode.data.decode import PatchProblem
 from sentinode.data.sources import Source
 from sentinode.errors import InputError, SentinodeError
-from sentinode.tables import Manifest, PackedSet, SetMeta
+from sentinode.tables import (
+    COARSE_FILE,
+    COARSE_SIDE,
+    IMAGES_FILE,
+    SET_FORMAT,
+    Manifest,
+    PackedSet,
+    SetMeta,
+)
 
 __all__ = ["pack"]
 
@@ -35,6 +45,7 @@ CHUNK = 1024
 SAMPLED_FOR_SIZE = 32
 JOURNAL = "journal.json"
 STALE = ("meta.json", "audit.json", "split.json")
+"""Files of a set that a new packing makes untrue."""
 
 
 def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
@@ -60,10 +71,12 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         kept = _kept(out, made_from, config)
         if kept is not None:
             return kept
-        size = config.resize or _size_of(source)
         work = out / ".pack"
-        images = _prepare(work, len(source), size, made_from, config)
-        frame = _read_all(Task(source, images, size, config.resize is not None), work, config)
+        _begin(work, made_from, config)
+        source.prepare(work)
+        size = config.resize or _size_of(source)
+        _make_room(work, len(source), size)
+        frame = _read_all(Task(source, work, size, config.resize is not None), work, config)
         if not frame["problem"].isna().any():
             raise InputError(f"no patch can be used; the first: {frame['problem'].iloc[0]}")
         return _finish(out, work, source, size, frame, made_from, config)
@@ -103,28 +116,32 @@ def _size_of(source: Source) -> int:
     return int(height)
 
 
-def _prepare(
-    work: Path, count: int, size: int, made_from: dict[str, str], config: PackConfig
-) -> Path:
-    """Make room for the images, or find what an interrupted packing left of them."""
-    images, journal = work / "images.npy", work / JOURNAL
+def _begin(work: Path, made_from: dict[str, str], config: PackConfig) -> None:
+    """Keep what an interrupted packing of the same source left, and nothing else."""
     state = {"hash": hash_json({**made_from, "config": config.fingerprint(), "chunk": CHUNK})}
-    if images.is_file() and journal.is_file() and read_json(journal) == state:
-        return images
+    journal = work / JOURNAL
+    if journal.is_file() and read_json(journal) == state:
+        return
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    need_disk(work, count * size * size * 3, "the packed set")
-    with atomic_path(images) as temporary:
-        mapped = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
-        )
-        del mapped
-        if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
-            with temporary.open("r+b") as handle:
-                # a sparse file on a disk that fills later would end the process without a word
-                os.posix_fallocate(handle.fileno(), 0, temporary.stat().st_size)
+    make_folder(work)
     write_json(journal, state)
-    return images
+
+
+def _make_room(work: Path, count: int, size: int) -> None:
+    """Lay out the arrays at their full size, before a patch is read."""
+    for name, side in ((IMAGES_FILE, size), (COARSE_FILE, COARSE_SIDE)):
+        if (work / name).is_file():
+            continue
+        need_disk(work, count * side * side * 3, "the packed set")
+        with atomic_path(work / name) as temporary:
+            mapped = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.uint8, shape=(count, side, side, 3)
+            )
+            del mapped
+            if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+                with temporary.open("r+b") as handle:
+                    # a sparse file on a disk that fills later would end the process silently
+                    os.posix_fallocate(handle.fileno(), 0, temporary.stat().st_size)
 
 
 def _read_all(task: Task, work: Path, config: PackConfig) -> pd.DataFrame:
@@ -135,11 +152,14 @@ def _read_all(task: Task, work: Path, config: PackConfig) -> pd.DataFrame:
     files = {c: work / f"chunk-{c.first:08d}.parquet" for c in chunks}
     missing = [c for c in chunks if not files[c].is_file()]
     done = len(task.source) - sum(c.stop - c.first for c in missing)
+    aside = 0
     with Progress("pack", len(task.source), done=done) as progress:
         for chunk, frame in read_chunks(task, missing, config.workers):
             with atomic_path(files[chunk]) as temporary:
                 frame.to_parquet(temporary, index=False)
-            progress.advance(len(frame), aside=str(int(frame["problem"].notna().sum())))
+            aside += int(frame["problem"].notna().sum())
+            facts = {"memory": f"{anonymous_memory() / 1e9:.2f} GB"}
+            progress.advance(len(frame), **facts, **({"aside": f"{aside:,}"} if aside else {}))
     return pd.concat([pd.read_parquet(f) for f in files.values()], ignore_index=True)
 
 
@@ -157,7 +177,7 @@ def _finish(
     manifest = Manifest.make(pd.concat([known, found], axis=1), made.model_dump(mode="json"))
     rows = manifest.frame[["id", "label", "sha256"]].astype("string").fillna("")
     meta = SetMeta(
-        format=1,
+        format=SET_FORMAT,
         kind=source.kind,
         count=len(manifest),
         size=size,
@@ -168,7 +188,8 @@ def _finish(
     for name in STALE:
         (out / name).unlink(missing_ok=True)
     manifest.write(out / "manifest.parquet")
-    (work / "images.npy").replace(out / "images.npy")
+    for name in (IMAGES_FILE, COARSE_FILE):
+        (work / name).replace(out / name)
     write_json(out / "meta.json", meta.model_dump(mode="json"))
     shutil.rmtree(work)
     return PackedSet.open(out)

@@ -78,6 +78,9 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """Return a hash that changes when the table or a file behind it changes."""
 
+    def prepare(self, work: Path) -> None:  # noqa: B027 - most sources have nothing to prepare
+        """Unpack into ``work``, a folder on the set's disk, what cannot be read in place."""
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -105,7 +108,7 @@ class FileSource(Source):
 
     def read(self, row: int) -> UInt8Array:
         """Read the file of one patch; see :meth:`Source.read`."""
-        return read_patch(self.root / str(self.table["path"].iat[row]))
+        return read_patch(f"{self.root}/{self.table['path'].iat[row]}")
 
     def fingerprint(self) -> str:
         """Hash of the table and of every file's size and time of change."""

@@ -2,7 +2,14 @@
 
 from sentinode.tables.history import HISTORY_COLUMNS, read_history, write_history
 from sentinode.tables.manifest import MANIFEST_DTYPES, Manifest
-from sentinode.tables.packed import PackedSet, SetMeta
+from sentinode.tables.packed import (
+    COARSE_FILE,
+    COARSE_SIDE,
+    IMAGES_FILE,
+    SET_FORMAT,
+    PackedSet,
+    SetMeta,
+)
 from sentinode.tables.predictions import PREDICTION_DTYPES, Predictions
 from sentinode.tables.report import (
     Bin,
@@ -23,9 +30,13 @@ from sentinode.tables.report import (
 from sentinode.tables.split import Split
 
 __all__ = [
+    "COARSE_FILE",
+    "COARSE_SIDE",
     "HISTORY_COLUMNS",
+    "IMAGES_FILE",
     "MANIFEST_DTYPES",
     "PREDICTION_DTYPES",
+    "SET_FORMAT",
     "Bin",
     "Confusion",
     "Curve",

@@ -35,8 +35,13 @@ MANIFEST_DTYPES: dict[str, str] = {
     "std_r": "float32",
     "std_g": "float32",
     "std_b": "float32",
+    "saturation": "float32",  # mean of HSV, 0..1
+    "sharpness": "float32",  # variance of the Laplacian of the luma
+    "tissue": "float32",  # share of stained pixels, 0..1
     "problem": "string",  # why packing put the patch aside (its image is then zeros), or null
-    "excluded": "string",  # why the audit leaves the patch out, or null
+    "group": "string",  # id of the first patch of its group of copies, or null; by the audit
+    "remarks": "string",  # every rule of the audit that the patch meets, or null
+    "excluded": "string",  # those of them for which the audit leaves it out, or null
 }
 
 
@@ -93,7 +98,7 @@ class Manifest:
     @property
     def hash(self) -> str:
         """SHA-256 over what a split and a training depend on, row order included."""
-        columns = ["id", "label", "slide", "source_fold", "sha256", "problem", "excluded"]
+        columns = ["id", "label", "slide", "source_fold", "sha256", "problem", "group", "excluded"]
         rows = self.frame[columns].astype("string").fillna("")
         joined = rows[columns[0]].str.cat(rows[columns[1:]], sep="\x1f")
         return hash_bytes("\x1e".join(joined).encode())

@@ -1,4 +1,4 @@
-"""A packed set on disk: images.npy, manifest.parquet and meta.json in one folder."""
+"""A packed set on disk: images, their coarse look, manifest and meta data in one folder."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from sentinode.errors import InputError, MissingInputError
 from sentinode.tables.manifest import Manifest
 from sentinode.types import UInt8Array
 
-__all__ = ["SET_FORMAT", "PackedSet", "SetMeta"]
+__all__ = ["COARSE_FILE", "COARSE_SIDE", "IMAGES_FILE", "SET_FORMAT", "PackedSet", "SetMeta"]
 
-SET_FORMAT = 1
+SET_FORMAT = 2
+IMAGES_FILE = "images.npy"
+COARSE_FILE = "coarse.npy"
+COARSE_SIDE = 8
 
 
 class SetMeta(BaseModel):
@@ -34,7 +37,7 @@ class SetMeta(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1]
+    format: Literal[2]
     kind: str
     count: int
     size: int
@@ -53,27 +56,24 @@ class PackedSet:
         meta: What it is.
         manifest: One row per patch.
         images: uint8 (N, size, size, 3), RGB, memory-mapped and read-only.
+        coarse: uint8 (N, 8, 8, 3), the means of the fields of an 8x8 grid over each patch.
     """
 
     folder: Path
     meta: SetMeta
     manifest: Manifest
     images: UInt8Array
+    coarse: UInt8Array
 
     @classmethod
     def open(cls, folder: Path) -> PackedSet:
         """Open a packed set.
 
         Raises:
-            MissingInputError: The folder or one of its three files is not there.
+            MissingInputError: The folder or one of its four files is not there.
             InputError: A file is damaged, or they do not belong together.
         """
-        for name in ("meta.json", "manifest.parquet", "images.npy"):
-            if not (folder / name).is_file():
-                raise MissingInputError(
-                    f"{folder} is not a packed set: {name} is missing; "
-                    f"make one with: sentinode pack SOURCE --out {folder}"
-                )
+        _need(folder, "meta.json")
         values = read_json(folder / "meta.json")
         found = values.get("format") if isinstance(values, dict) else None
         if found != SET_FORMAT:
@@ -89,20 +89,35 @@ class PackedSet:
             raise InputError(
                 f"{folder / 'meta.json'} is damaged: {where}, {first['msg']}"
             ) from error
-        manifest = Manifest.read(folder / "manifest.parquet")
-        images = _map_images(folder / "images.npy")
-        expected = (meta.count, meta.size, meta.size, 3)
-        if images.shape != expected or images.dtype != np.uint8 or len(manifest) != meta.count:
+        manifest = Manifest.read(_need(folder, "manifest.parquet"))
+        if len(manifest) != meta.count:
             raise InputError(
-                f"{folder}: images.npy is {images.dtype} {images.shape} and the manifest has "
-                f"{len(manifest)} rows, expected uint8 {expected}; pack the source again"
+                f"{folder}: the manifest has {len(manifest)} rows, expected {meta.count}; "
+                "pack the source again"
             )
-        return cls(folder, meta, manifest, images)
+        images = _mapped(_need(folder, IMAGES_FILE), meta.count, meta.size)
+        coarse = _mapped(_need(folder, COARSE_FILE), meta.count, COARSE_SIDE)
+        return cls(folder, meta, manifest, images, coarse)
 
 
-def _map_images(path: Path) -> UInt8Array:
+def _need(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise MissingInputError(
+            f"{folder} is not a packed set: {name} is missing; "
+            f"make one with: sentinode pack SOURCE --out {folder}"
+        )
+    return folder / name
+
+
+def _mapped(path: Path, count: int, side: int) -> UInt8Array:
     try:
         images: UInt8Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}; pack the source again") from error
+    expected = (count, side, side, 3)
+    if images.shape != expected or images.dtype != np.uint8:
+        raise InputError(
+            f"{path} is {images.dtype} {images.shape}, expected uint8 {expected}; "
+            "pack the source again"
+        )
     return images
