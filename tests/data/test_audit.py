@@ -3,16 +3,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from builders.sources import class_folders, kaggle, picture, save
 from sentinode.config import AuditConfig, PackConfig
-from sentinode.data import AuditSummary, audit, open_source, pack
+from sentinode.data import AuditSummary, audit, compare_sets, open_source, pack
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables import PackedSet
 
 
 def packed(root: Path) -> PackedSet:
     return pack(open_source(root), root.parent / "set", PackConfig())
+
+
+def render(number: int) -> np.ndarray:
+    """Return a patch as smooth as tissue: uint8 (24, 24, 3)."""
+    noise = np.random.default_rng(number).normal(0, 1, (24, 24))
+    smooth = gaussian_filter(noise, 0.8, mode="wrap")[..., None]
+    return ((170, 110, 160) + 120 * smooth).clip(0, 255).astype(np.uint8)
 
 
 def reasons(opened: PackedSet) -> dict[str, str]:
@@ -85,6 +94,76 @@ def test_what_packing_put_aside_stays_aside(tmp_path: Path) -> None:
     (root / "train" / "a001.tif").write_text("text")
     opened = packed(root)
     summary = audit(opened, AuditConfig())
-    assert found(summary) == {"put aside": 1}
+    assert found(summary) == {"unreadable": 1}
     assert summary.usable == 23
     assert pd.isna(PackedSet.open(opened.folder).manifest.frame["excluded"]).all()
+
+
+def test_a_copy_compressed_otherwise_is_found_and_an_unlike_neighbour_is_not(
+    tmp_path: Path,
+) -> None:
+    root = class_folders(tmp_path / "f", per_class=3)
+    tissue = render(0)
+    save(root / "0" / "tissue.png", tissue)
+    Image.fromarray(np.ascontiguousarray(np.rot90(tissue))).save(
+        root / "1" / "again.jpg", quality=60
+    )
+    save(root / "0" / "moved.png", np.roll(tissue, 5, axis=1))
+    summary = audit(opened := packed(root), AuditConfig())
+    assert found(summary) == {"two labels": 2, "compressed duplicate": 2}
+    pairs = pd.read_csv(opened.folder / "duplicates.csv")
+    assert set(pairs.loc[0, ["id", "other"]]) == {"0/tissue", "1/again"}
+    assert pairs.loc[0, "kind"] == "compressed"
+    assert pairs.loc[0, "similarity"] > 0.6
+    frame = PackedSet.open(opened.folder).manifest.frame.set_index("id")
+    assert frame.loc["1/again", "group"] == frame.loc["0/tissue", "group"] == "0/tissue"
+    assert frame["group"].notna().sum() == 2
+    assert frame.loc["1/again", "remarks"] == "two labels; compressed duplicate"
+
+
+def test_blank_and_blurred_are_told_of_and_left_out_on_request(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f")
+    save(root / "0" / "blank.png", np.full((24, 24, 3), 240, np.uint8))
+    save(root / "1" / "blurred.png", np.full((24, 24, 3), (180, 120, 180), np.uint8))
+    opened = packed(root)
+    assert found(audit(opened, AuditConfig())) == {"blank": 1, "blurred": 1}
+    assert reasons(opened) == {}
+    frame = PackedSet.open(opened.folder).manifest.frame.set_index("id")
+    assert frame["remarks"].dropna().to_dict() == {"0/blank": "blank", "1/blurred": "blurred"}
+    audit(PackedSet.open(opened.folder), AuditConfig(leave_out=("blank",)))
+    assert reasons(opened) == {"0/blank": "blank"}
+
+
+def test_what_two_sets_share(tmp_path: Path) -> None:
+    one = kaggle(tmp_path / "a" / "k")
+    other = tmp_path / "b" / "f"
+    save(other / "0" / "other.png", picture(500))
+    save(other / "0" / "same.png", picture(3))
+    save(other / "1" / "turned.png", picture(4)[::-1])
+    tissue = render(1)
+    save(one / "train" / "a005.tif", tissue)
+    Image.fromarray(tissue).save(other / "1" / "squeezed.jpg", quality=75)
+    first, second = packed(one), packed(other)
+    out = tmp_path / "pairs.csv"
+    assert len(compare_sets(first, second, out)) == 3
+    rows = pd.read_csv(out).set_index("other")
+    assert rows["id"].to_dict() == {"0/same": "a003", "1/turned": "a004", "1/squeezed": "a005"}
+    assert rows["kind"].to_dict() == {
+        "0/same": "exact",
+        "1/turned": "turned",
+        "1/squeezed": "compressed",
+    }
+    again = compare_sets(second, first, out)
+    assert len(again) == 3
+    kaggle_of_others = tmp_path / "c" / "f"
+    save(kaggle_of_others / "1" / "p.png", picture(501))
+    none = compare_sets(first, packed(kaggle_of_others), out)
+    assert len(none) == 0
+    assert len(pd.read_csv(out)) == 0
+
+
+def test_sets_of_other_sizes_are_not_compared(tmp_path: Path) -> None:
+    first = packed(kaggle(tmp_path / "a" / "k"))
+    save(tmp_path / "b" / "f" / "0" / "p.png", picture(1, 30))
+    with pytest.raises(InputError, match=r"24 px and .* of 30 px"):
+        compare_sets(first, packed(tmp_path / "b" / "f"), tmp_path / "pairs.csv")

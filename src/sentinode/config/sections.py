@@ -73,6 +73,18 @@ class PackConfig(Section):
     )
 
 
+AuditRule = Literal[
+    "near-black",
+    "near-white",
+    "blank",
+    "blurred",
+    "two labels",
+    "duplicate",
+    "turned duplicate",
+    "compressed duplicate",
+]
+
+
 class AuditConfig(Section):
     """Reasons to leave a patch out."""
 
@@ -81,6 +93,18 @@ class AuditConfig(Section):
     )
     near_white_min: int = Field(
         245, ge=-1, le=255, description="A patch is near-white when its least value is above this."
+    )
+    blank_tissue: float = Field(
+        0.05, ge=0, le=1, description="A patch is blank when less than this share is stained."
+    )
+    blur_sharpness: float = Field(
+        200.0,
+        ge=0,
+        description="A patch is blurred when the Laplacian of its luma varies less than this.",
+    )
+    leave_out: tuple[AuditRule, ...] = Field(
+        ("near-black", "near-white", "two labels", "duplicate"),
+        description="Rules that leave a patch out; the others only tell of it.",
     )
     exclude_ids: Path | None = Field(
         None, description="A text file of patch ids to leave out, one a line."

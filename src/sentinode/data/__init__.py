@@ -1,6 +1,13 @@
 """Sources, the packed set, its audit and its split; `data.loader` alone needs PyTorch."""
 
-from sentinode.data.auditing import AUDIT_FILE, AuditSummary, Finding, audit
+from sentinode.data.auditing import (
+    AUDIT_FILE,
+    PAIRS_FILE,
+    AuditSummary,
+    Finding,
+    audit,
+    compare_sets,
+)
 from sentinode.data.decode import PatchProblem
 from sentinode.data.packing import pack
 from sentinode.data.sources import Source, open_source
@@ -8,12 +15,14 @@ from sentinode.data.splitting import SPLIT_FILE, split
 
 __all__ = [
     "AUDIT_FILE",
+    "PAIRS_FILE",
     "SPLIT_FILE",
     "AuditSummary",
     "Finding",
     "PatchProblem",
     "Source",
     "audit",
+    "compare_sets",
     "open_source",
     "pack",
     "split",

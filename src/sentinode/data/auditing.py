@@ -10,14 +10,23 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from sentinode.config import AuditConfig
-from sentinode.core import Provenance, folder_lock, provenance, write_json
-from sentinode.data.duplicates import orientation_groups
+from sentinode.core import Provenance, atomic_path, folder_lock, provenance, write_json
+from sentinode.data.duplicates import copies_within, groups_of, shared_patches
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables import Manifest, PackedSet
 
-__all__ = ["AUDIT_FILE", "AuditSummary", "Finding", "audit"]
+__all__ = [
+    "AUDIT_FILE",
+    "PAIRS_FILE",
+    "AuditSummary",
+    "Finding",
+    "audit",
+    "compare_sets",
+    "write_pairs",
+]
 
 AUDIT_FILE = "audit.json"
+PAIRS_FILE = "duplicates.csv"
 IDS_LISTED = 1000
 _REPORTED_FIRST = {"test": 0, "valid": 1, "train": 2}
 
@@ -67,12 +76,14 @@ class AuditSummary(BaseModel):
 def audit(packed: PackedSet, config: AuditConfig) -> AuditSummary:
     """Look for patches to leave out, write the reasons into the manifest and sum them up.
 
-    Only labelled patches are left out: one without a label is not learned from, and whoever asks
-    for its prediction wants one. Started again, it begins anew from what was packed.
+    Every rule that a patch meets stands in the manifest's ``remarks``; those for which it is left
+    out stand in ``excluded`` too. Only labelled patches are left out: one without a label is not
+    learned from, and whoever asks for its prediction wants one. Copies of one tissue get a common
+    ``group``. Started again, it begins anew from what was packed.
 
     Args:
-        packed: The set; its manifest and ``audit.json`` are written.
-        config: Limits and the reader's own list.
+        packed: The set; its manifest, ``audit.json`` and ``duplicates.csv`` are written.
+        config: Limits, what leaves a patch out, and the reader's own list.
 
     Raises:
         MissingInputError: There is no list of ids where one was named.
@@ -80,54 +91,156 @@ def audit(packed: PackedSet, config: AuditConfig) -> AuditSummary:
     """
     with folder_lock(packed.folder):
         frame = packed.manifest.frame.copy()
-        rules = _rules(packed, frame, config)
-        excluded = pd.Series(pd.NA, index=frame.index, dtype="string")
-        for name, (_, found, leaves_out) in rules.items():
-            if leaves_out:
-                joined = excluded.fillna("") + "; " + name
-                excluded = excluded.mask(found, joined.str.removeprefix("; "))
-        frame["excluded"] = excluded
+        listed = _listed(frame, config.exclude_ids)
+        pairs = copies_within(packed)
+        group = groups_of(pairs, len(frame))
+        alone = ~_shared(group, np.ones(len(frame), bool))
+        frame["group"] = frame["id"].take(group).set_axis(frame.index).mask(alone)
+        rules = _rules(frame, listed, pairs, group, config)
+        frame["remarks"] = _joined(frame, {name: found for name, (_, found, _) in rules.items()})
+        frame["excluded"] = _joined(
+            frame, {name: found for name, (_, found, leaves) in rules.items() if leaves}
+        ).mask(frame["label"].isna() | frame["problem"].notna())
         manifest = Manifest.make(frame, packed.manifest.note)
-        if not manifest.frame["excluded"].equals(packed.manifest.frame["excluded"]):
+        if not manifest.frame.equals(packed.manifest.frame):
             manifest.write(packed.folder / "manifest.parquet")
+        write_pairs(packed.folder / PAIRS_FILE, pairs, frame, frame)
         summary = _summary(manifest, rules, packed, config)
         write_json(packed.folder / AUDIT_FILE, summary.model_dump(mode="json"))
         return summary
 
 
+def compare_sets(packed: PackedSet, other: PackedSet, out: Path) -> pd.DataFrame:
+    """Find what two sets share and write the pairs as CSV.
+
+    Args:
+        packed: A set.
+        other: Another one.
+        out: The CSV; columns as of :func:`write_pairs`.
+
+    Returns:
+        The pairs, by row; see :func:`sentinode.data.duplicates.shared_patches`.
+
+    Raises:
+        InputError: Their patches differ in size.
+    """
+    if packed.meta.size != other.meta.size:
+        raise InputError(
+            f"{packed.folder} has patches of {packed.meta.size} px and {other.folder} of "
+            f"{other.meta.size} px; pack one of them again with --set pack.resize=..."
+        )
+    pairs = shared_patches(packed, other)
+    write_pairs(out, pairs, packed.manifest.frame, other.manifest.frame)
+    return pairs
+
+
+def write_pairs(path: Path, pairs: pd.DataFrame, frame: pd.DataFrame, other: pd.DataFrame) -> None:
+    """Write pairs of the same tissue as CSV.
+
+    Columns: id, other (ids), kind (exact, turned, compressed), turned (how the first has to be
+    turned to lie as the other), similarity (correlation of detail), and label, fold, other_label,
+    other_fold, where folds are the source's own.
+    """
+    one, two = frame.iloc[pairs["row"]], other.iloc[pairs["other"]]
+    table = pd.DataFrame(
+        {
+            "id": one["id"].to_numpy(),
+            "other": two["id"].to_numpy(),
+            "kind": pairs["kind"].to_numpy(),
+            "turned": pairs["turned"].to_numpy(),
+            "similarity": pairs["similarity"].astype(float).round(4).to_numpy(),
+            "label": one["label"].to_numpy(),
+            "other_label": two["label"].to_numpy(),
+            "fold": one["source_fold"].to_numpy(),
+            "other_fold": two["source_fold"].to_numpy(),
+        }
+    )
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
 def _rules(
-    packed: PackedSet, frame: pd.DataFrame, config: AuditConfig
+    frame: pd.DataFrame,
+    listed: Mask,
+    pairs: pd.DataFrame,
+    group: NDArray[np.int64],
+    config: AuditConfig,
 ) -> dict[str, tuple[str, Mask, bool]]:
     """Apply every rule: name -> what it looks for, what it found, whether that is left out."""
     aside = frame["problem"].notna().to_numpy(bool)
     labelled = frame["label"].notna().to_numpy(bool) & ~aside
-    dark = (frame["max"] < config.near_black_max).fillna(value=False).to_numpy(bool) & labelled
-    bright = (frame["min"] > config.near_white_min).fillna(value=False).to_numpy(bool) & labelled
-    listed = _listed(frame, config.exclude_ids) & labelled
-    group = orientation_groups(packed)
+    found = _problems(frame)
+    found["listed"] = ("named in the reader's list of ids", listed & ~aside)
+    found |= _looks_wrong(frame, aside, config)
     conflict = _with_two_labels(frame, group, labelled)
-    usable = labelled & ~(dark | bright | listed | conflict)
+    found["two labels"] = ("the same tissue, in any copy, has both labels", conflict)
+    gone = [m for name, (_, m) in found.items() if name in config.leave_out or name == "listed"]
+    usable = labelled & ~np.logical_or.reduce(gone)
+    found["duplicate"] = (
+        "the same pixels stand in the set once more; one is kept",
+        _further_copies(frame, usable),
+    )
+    for kind, said in (
+        ("turned", "the same pixels turned or flipped; kept, in one fold where none is given"),
+        ("compressed", "the same tissue compressed otherwise; kept, in one fold likewise"),
+    ):
+        members = pairs.loc[pairs["kind"] == kind, ["row", "other"]].to_numpy(np.int64)
+        found[f"{kind} duplicate"] = (said, np.isin(np.arange(len(frame)), members) & ~aside)
+    leaves_out = {"listed", *config.leave_out}
+    return {name: (said, mask, name in leaves_out) for name, (said, mask) in found.items()}
+
+
+PROBLEMS = {
+    "unreadable": ("no image, or one that is damaged", "unreadable|no image|missing"),
+    "wrong size": ("of another size than the set", "wrong size"),
+    "wrong mode": ("not 8-bit RGB", "wrong mode"),
+    "label": ("no label where one is due, or one that is not 0 or 1", "no label|label"),
+    "put aside": ("another reason for which packing could not use it", ""),
+}
+"""Reasons of packing: rule -> what it looks for, how the reason begins."""
+
+
+def _problems(frame: pd.DataFrame) -> dict[str, tuple[str, Mask]]:
+    left = frame["problem"].notna().to_numpy(bool)
+    found = {}
+    for rule, (said, begins) in PROBLEMS.items():
+        here = left & frame["problem"].str.match(begins).fillna(value=False).to_numpy(bool)
+        left = left & ~here
+        found[rule] = (said, here)
+    return found
+
+
+def _looks_wrong(
+    frame: pd.DataFrame, aside: Mask, config: AuditConfig
+) -> dict[str, tuple[str, Mask]]:
+    tissue = frame["tissue"].to_numpy(float, na_value=1.0)
+    sharp = frame["sharpness"].to_numpy(float, na_value=np.inf)
+    largest = frame["max"].to_numpy(float, na_value=255)
+    least = frame["min"].to_numpy(float, na_value=0)
+    blank = tissue < config.blank_tissue
     return {
-        "put aside": ("packing could not use it", aside, False),
-        "listed": ("named in the reader's list of ids", listed, True),
-        "near-black": (f"largest value below {config.near_black_max}", dark, True),
-        "near-white": (f"least value above {config.near_white_min}", bright, True),
-        "two labels": (
-            "the same pixels, as they lie or turned, have both labels",
-            conflict,
-            True,
+        "near-black": (
+            f"largest value below {config.near_black_max}",
+            (largest < config.near_black_max) & ~aside,
         ),
-        "duplicate": (
-            "the same pixels stand in the set once more; one is kept",
-            _further_copies(frame, usable),
-            True,
+        "near-white": (
+            f"least value above {config.near_white_min}",
+            (least > config.near_white_min) & ~aside,
         ),
-        "turned duplicate": (
-            "the same pixels turned or flipped; kept, and kept in one fold where none is given",
-            _shared(group, labelled) & ~_shared(_codes(frame["sha256"]), labelled),
-            False,
+        "blank": (f"stained in less than {config.blank_tissue:.0%} of its area", blank & ~aside),
+        "blurred": (
+            f"tissue with a sharpness below {config.blur_sharpness:g}",
+            (sharp < config.blur_sharpness) & ~blank & ~aside,
         ),
     }
+
+
+def _joined(frame: pd.DataFrame, found: dict[str, Mask]) -> pd.Series[str]:
+    """Return the names of the rules that each patch meets, null where there is none."""
+    names = pd.Series(pd.NA, index=frame.index, dtype="string")
+    for name, mask in found.items():
+        names = names.mask(mask, (names.fillna("") + "; " + name).str.removeprefix("; "))
+    return names
 
 
 def _listed(frame: pd.DataFrame, path: Path | None) -> Mask:
@@ -145,10 +258,6 @@ def _listed(frame: pd.DataFrame, path: Path | None) -> Mask:
         example = f", as in {min(wanted)!r}" if wanted else ""
         raise InputError(f"{path}: none of its {len(wanted)} ids is in the set{example}")
     return found
-
-
-def _codes(values: pd.Series[str]) -> NDArray[np.int64]:
-    return pd.factorize(values)[0].astype(np.int64)  # -1 where null
 
 
 def _shared(group: NDArray[np.int64], among: Mask) -> Mask:

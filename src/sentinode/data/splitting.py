@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sentinode.config import SplitConfig
 from sentinode.core import folder_lock, provenance
-from sentinode.data.duplicates import orientation_groups
+from sentinode.data.auditing import AUDIT_FILE
+from sentinode.data.duplicates import copies_within, groups_of
 from sentinode.errors import InputError
 from sentinode.tables import PackedSet, Split
 from sentinode.types import Fold
@@ -141,11 +142,20 @@ def _unit(packed: PackedSet, labelled: pd.DataFrame, by: By) -> pd.Series[str]:
             f"{packed.folder}: no slides are known; put slide_map.csv (id,wsi) beside the labels "
             "and pack again, or give --by group"
         )
-    group = pd.Series(orientation_groups(packed), dtype="int64").loc[labelled.index]
+    group = _groups(packed).loc[labelled.index]
     if by == "official":  # a duplicate in another of the source's folds stays where it is
         same = [group, labelled["source_fold"]]
         return labelled["id"].groupby(same).transform("first").astype("string")
-    return packed.manifest.frame["id"].loc[group].set_axis(labelled.index)
+    return group
+
+
+def _groups(packed: PackedSet) -> pd.Series[str]:
+    """Return the group of copies of every patch, by the id of its first; as the audit found it."""
+    frame = packed.manifest.frame
+    if (packed.folder / AUDIT_FILE).is_file():
+        return frame["group"].fillna(frame["id"])
+    first = groups_of(copies_within(packed), len(frame))
+    return frame["id"].take(first).set_axis(frame.index)
 
 
 def _official(plan: _Plan, config: SplitConfig) -> pd.Series[str]:
