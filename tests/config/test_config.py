@@ -27,7 +27,7 @@ def test_defaults_then_file_then_overrides(tmp_path: Path) -> None:
         ("train.epochs", "expects section.key=value"),
         ("train.epochs=0", "greater than or equal to 1"),
         ("train.epochs=many", "valid integer"),
-        ("split.by=patient", "'auto', 'official'"),
+        ("split.by=hospital", "'auto', 'official'"),
         ("train.learning_rate=nan", "greater than 0"),
     ],
 )

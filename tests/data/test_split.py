@@ -170,3 +170,76 @@ def test_folds_get_about_their_share(units: list[tuple[int, int]]) -> None:
     shares = np.array([table[chosen == f].sum(0) for f in range(3)]) / table.sum(0)
     largest = (table / table.sum(0)).max()  # one unit may be all there is of a class
     assert np.abs(shares - wanted[:, None]).max() < 0.1 + largest
+
+
+def test_cross_validation_reports_every_patch_once_and_parts_no_slide(tmp_path: Path) -> None:
+    opened = packed(with_slides(tmp_path / "k", slides=12))
+    reported: list[str] = []
+    for fold in (1, 2, 3):
+        made = split(opened, SplitConfig(folds=3, fold=fold))
+        assert made.notes == (f"Fold {fold} of 3 of a cross-validation is reported.",)
+        assert made.optimistic is None
+        reported += folds(made)["test"]
+        assert all(folds(made)[f] for f in ("train", "valid", "test"))
+    labelled = opened.manifest.frame["label"].notna()
+    assert sorted(reported) == sorted(opened.manifest.frame["id"][labelled])
+    with pytest.raises(InputError, match=r"split\.fold is 4, of 3 folds"):
+        split(opened, SplitConfig(folds=3, fold=4))
+    with pytest.raises(InputError, match="cannot be dealt into 20 folds"):
+        split(opened, SplitConfig(folds=20))
+
+
+def with_centres(root: Path, *, patients: bool = False) -> Path:
+    with_slides(root, slides=12)
+    lines = (root / "slide_map.csv").read_text().splitlines()
+    extra = [f",c{int(line.split('s')[1]) // 4}" for line in lines[1:]]
+    head = "id,wsi,centre"
+    if patients:
+        extra = [
+            e + f",p{int(li.split('s')[1]) // 2}" for e, li in zip(extra, lines[1:], strict=True)
+        ]
+        head += ",patient"
+    rows = [line + e for line, e in zip(lines[1:], extra, strict=True)]
+    (root / "slide_map.csv").write_text("\n".join([head, *rows]) + "\n")
+    return root
+
+
+def test_one_centre_left_out(tmp_path: Path) -> None:
+    opened = packed(with_centres(tmp_path / "k"))
+    made = split(opened, SplitConfig(leave_out="c1"))
+    frame = opened.manifest.frame[opened.manifest.frame["label"].notna()]
+    assert folds(made)["test"] == sorted(frame["id"][frame["centre"] == "c1"])
+    assert made.optimistic is None
+    with pytest.raises(InputError, match="leave_out is 'c9', the set has patches of c0, c1, c2"):
+        split(opened, SplitConfig(leave_out="c9"))
+    with pytest.raises(InputError, match="two ways"):
+        split(opened, SplitConfig(leave_out="c1", folds=3))
+    none = packed(with_slides(tmp_path / "n" / "k"))
+    with pytest.raises(InputError, match="patches without a centre"):
+        split(none, SplitConfig(leave_out="c1"))
+
+
+def test_by_patient_where_patients_are_known(tmp_path: Path) -> None:
+    opened = packed(with_centres(tmp_path / "k", patients=True))
+    made = split(opened, SplitConfig())
+    assert made.by == "patient"
+    frame = opened.manifest.frame[opened.manifest.frame["label"].notna()]
+    fold = made.folds_of(frame["id"])
+    assert (fold.groupby(frame["patient"]).nunique() == 1).all()
+    assert split(opened, SplitConfig(by="slide")).by == "slide"
+
+
+def test_a_copy_compressed_otherwise_stays_in_the_fold(tmp_path: Path) -> None:
+    root = kaggle(tmp_path / "k", labelled=40)
+    tint = np.array([170, 110, 160])
+    for i in range(0, 40, 4):
+        wave = np.sin(np.arange(24) * (0.3 + i / 20))[:, None] * np.cos(np.arange(24) * 0.7)
+        tissue = (tint + 50 * wave[..., None]).clip(0, 255).astype(np.uint8)
+        save(root / "train" / f"a{i:03d}.tif", tissue)
+        save(root / "train" / f"a{i + 1:03d}.tif", (tissue + np.uint8(1)).clip(0, 255))
+    (root / "train_labels.csv").write_text(
+        "id,label\n" + "".join(f"a{i:03d},{i // 2 % 2}\n" for i in range(40))
+    )
+    made = split(packed(root), SplitConfig())
+    fold = {p: f for f, ids in folds(made).items() for p in ids}
+    assert all(fold[f"a{i:03d}"] == fold[f"a{i + 1:03d}"] for i in range(0, 40, 4))

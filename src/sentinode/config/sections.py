@@ -114,9 +114,9 @@ class AuditConfig(Section):
 class SplitConfig(Section):
     """Which patches train, which choose, and which are reported."""
 
-    by: Literal["auto", "official", "slide", "group", "random"] = Field(
+    by: Literal["auto", "official", "patient", "slide", "group", "random"] = Field(
         "auto",
-        description="auto takes the source's own folds, else slides, else groups of duplicates; "
+        description="auto takes the source's own folds, else patients, slides or groups of copies; "
         "random must be asked for, and its figures are optimistic.",
     )
     seed: Seed = Field(42, description="Seed of the draw.")
@@ -125,6 +125,16 @@ class SplitConfig(Section):
     )
     test_fraction: Fraction = Field(
         0.15, description="Share that is reported, where the source brings no fold for it."
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        description="Cross-validation: deal all units into this many folds, one of them reported; "
+        "test_fraction is then not used.",
+    )
+    fold: int = Field(1, ge=1, description="Which of the folds is reported, from 1.")
+    leave_out: str | None = Field(
+        None, description="Report this centre and train on the others (leave one centre out)."
     )
     limit: int | None = Field(
         None, ge=2, description="Train on at most this many patches, drawn with the seed."

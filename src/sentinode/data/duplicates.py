@@ -24,7 +24,6 @@ from scipy.spatial import cKDTree
 from sentinode.core import Progress, hash_bytes
 from sentinode.data.statistics import luma
 from sentinode.tables import COARSE_SIDE, PackedSet
-from sentinode.types import UInt8Array
 
 __all__ = ["PAIR_COLUMNS", "copies_within", "groups_of", "orientations", "shared_patches"]
 

@@ -8,6 +8,7 @@ from typing import Literal, final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
 
 from sentinode.config import SplitConfig
 from sentinode.core import folder_lock, provenance
@@ -21,10 +22,11 @@ __all__ = ["SPLIT_FILE", "split"]
 
 SPLIT_FILE = "split.json"
 
-By = Literal["official", "slide", "group", "random"]
+By = Literal["official", "patient", "slide", "group", "random"]
 
 OPTIMISTIC: dict[By, str | None] = {
     "official": None,
+    "patient": None,
     "slide": None,
     "group": "the source names no slides, so that patches of one slide stand in several folds",
     "random": "patches were split at random, so that patches of one slide stand in several folds",
@@ -35,11 +37,12 @@ def split(packed: PackedSet, config: SplitConfig) -> Split:
     """Decide the fold of every usable patch and write ``split.json`` into the set.
 
     Without being told how, it takes the source's own folds where it has two or more with labels,
-    else splits by slide where slides are known, else by groups of duplicates.
+    else splits by patient or slide where they are known, else by groups of copies of one tissue.
 
     Args:
         packed: The set, audited or not.
-        config: How to split, its seed and shares.
+        config: How to split, its seed and shares; one fold of a cross-validation, or one centre
+            left out.
 
     Raises:
         InputError: The patches have one class only, a slide stands in two of the source's folds,
@@ -48,16 +51,7 @@ def split(packed: PackedSet, config: SplitConfig) -> Split:
     with folder_lock(packed.folder):
         plan = _Plan.of(packed, config)
         frame = plan.frame
-        frame["fold"] = (
-            _official(plan, config)
-            if plan.by == "official"
-            else _draw(
-                frame,
-                {"test": config.test_fraction, "valid": config.valid_fraction},
-                "train",
-                config,
-            )
-        )
+        frame["fold"] = _folds(plan, config)
         _check_classes(frame, plan)
         frame = frame[_drawn_for_training(frame, config)]
         units: dict[Fold, dict[str, tuple[str, ...]]] = {
@@ -68,7 +62,7 @@ def split(packed: PackedSet, config: SplitConfig) -> Split:
             by=plan.by,
             seed=config.seed,
             manifest_hash=packed.manifest.hash,
-            optimistic=OPTIMISTIC[plan.by],
+            optimistic=None if config.leave_out is not None else OPTIMISTIC[plan.by],
             notes=tuple(plan.notes),
             units=units,
             provenance=provenance(
@@ -89,7 +83,7 @@ class _Plan:
 
     Attributes:
         by: What decides.
-        frame: Usable labelled patches: id, label, unit, source_fold.
+        frame: Usable labelled patches: id, label, unit, source_fold, centre.
         unlabelled: Ids of usable patches without a label.
         notes: What the reader of a report should know.
     """
@@ -103,15 +97,17 @@ class _Plan:
     def of(cls, packed: PackedSet, config: SplitConfig) -> _Plan:
         frame = packed.manifest.frame[packed.manifest.usable]
         labelled = frame[frame["label"].notna()]
+        _check_asked(config)
         _check_both(labelled, f"{packed.folder}")
         folds = set(labelled["source_fold"].dropna()) | (
             {"?"} if labelled["source_fold"].isna().any() else set()
         )
         has_official = "train" in folds and folds & {"valid", "test"} and "?" not in folds
-        slides = labelled["slide"].notna()
+        known = labelled[["patient", "slide"]].notna()
         by: By
+        anew = config.folds is not None or config.leave_out is not None
         if config.by == "auto":
-            by = "official" if has_official else "slide" if slides.any() else "group"
+            by = "official" if has_official and not anew else _finest(known)
         else:
             by = config.by
         if by == "official" and not has_official:
@@ -120,7 +116,11 @@ class _Plan:
         if has_official and by != "official":
             notes.append("The source's own folds were not used.")
         unit = _unit(packed, labelled, "random" if by == "random" else by)
-        kept = labelled[["id", "label", "source_fold"]].assign(unit=unit).reset_index(drop=True)
+        kept = (
+            labelled[["id", "label", "source_fold", "centre"]]
+            .assign(unit=unit)
+            .reset_index(drop=True)
+        )
         return cls(by, kept, frame["id"][frame["label"].isna()].tolist(), notes)
 
 
@@ -128,19 +128,20 @@ def _unit(packed: PackedSet, labelled: pd.DataFrame, by: By) -> pd.Series[str]:
     """Return the unit of every patch: what must stay in one fold."""
     if by == "random":
         return labelled["id"]
-    slides = labelled["slide"]
-    if slides.notna().any() and by != "group":
-        if slides.isna().any():
+    what = "patient" if by == "patient" else "slide"
+    owners = labelled[what]
+    if owners.notna().any() and by != "group":
+        if owners.isna().any():
             raise InputError(
-                f"{int(slides.isna().sum()):,} of {len(slides):,} patches have no slide, as "
-                f"{labelled['id'][slides.isna()].iloc[0]!r}; complete the slide map, or give "
+                f"{int(owners.isna().sum()):,} of {len(owners):,} patches have no {what}, as "
+                f"{labelled['id'][owners.isna()].iloc[0]!r}; complete the slide map, or give "
                 "--by group or --by random"
             )
-        return slides
-    if by == "slide":
+        return owners
+    if by in ("slide", "patient"):
         raise InputError(
-            f"{packed.folder}: no slides are known; put slide_map.csv (id,wsi) beside the labels "
-            "and pack again, or give --by group"
+            f"{packed.folder}: no {what}s are known; put slide_map.csv (id,wsi, and patient where "
+            "known) beside the labels and pack again, or give --by group"
         )
     group = _groups(packed).loc[labelled.index]
     if by == "official":  # a duplicate in another of the source's folds stays where it is
@@ -156,6 +157,82 @@ def _groups(packed: PackedSet) -> pd.Series[str]:
         return frame["group"].fillna(frame["id"])
     first = groups_of(copies_within(packed), len(frame))
     return frame["id"].take(first).set_axis(frame.index)
+
+
+def _finest(known: pd.DataFrame) -> By:
+    """Return the best unit that the set knows: patients if of all patches, else slides."""
+    if known["patient"].all():
+        return "patient"
+    return "slide" if known["slide"].any() else "group"
+
+
+def _check_asked(config: SplitConfig) -> None:
+    if config.folds is not None and config.leave_out is not None:
+        raise InputError("split.folds and split.leave_out are two ways; give one of them")
+    if config.folds is not None and config.fold > config.folds:
+        raise InputError(f"split.fold is {config.fold}, of {config.folds} folds")
+    if config.by == "official" and (config.folds is not None or config.leave_out is not None):
+        raise InputError(
+            "--by official takes the source's folds as they are; with split.folds or "
+            "split.leave_out give --by slide or --by group"
+        )
+
+
+def _folds(plan: _Plan, config: SplitConfig) -> pd.Series[str]:
+    """Return the fold of every patch of the plan."""
+    frame = plan.frame
+    if plan.by == "official":
+        return _official(plan, config)
+    if config.leave_out is not None:
+        reported = _centre(frame, config.leave_out)
+        said = f"Centre {config.leave_out} is reported, the others train and choose."
+    elif config.folds is not None:
+        reported = _dealt(frame, config.folds, config)
+        said = f"Fold {config.fold} of {config.folds} of a cross-validation is reported."
+    else:
+        shares = {"test": config.test_fraction, "valid": config.valid_fraction}
+        return _draw(frame, shares, "train", config)
+    plan.notes.append(said)
+    fold = pd.Series("test", frame.index, dtype="string")
+    rest = frame[~reported]
+    fold.loc[rest.index] = _draw(rest, {"valid": config.valid_fraction}, "train", config)
+    return fold
+
+
+def _centre(frame: pd.DataFrame, name: str) -> NDArray[np.bool_]:
+    centre = frame["centre"]
+    known = sorted(set(centre.dropna()))
+    if name not in known or centre.isna().any():
+        came = f"patches of {', '.join(known)}" if known else "patches without a centre"
+        if known and centre.isna().any():
+            came += " and some without one"
+        raise InputError(
+            f"split.leave_out is {name!r}, the set has {came}; give the centre of every patch in "
+            "the slide map (id,wsi,centre) or the table"
+        )
+    if len(known) < 2:
+        raise InputError(f"{name} is the set's only centre; nothing is left to train on")
+    centres = frame.groupby("unit")["centre"].nunique()
+    if (centres > 1).any():
+        raise InputError(
+            f"slide {centres.index[centres > 1][0]!r} has patches of more than one centre"
+        )
+    return (centre == name).to_numpy(bool)
+
+
+def _dealt(frame: pd.DataFrame, folds: int, config: SplitConfig) -> NDArray[np.bool_]:
+    """Tell which patches are in the reported fold of a cross-validation."""
+    units = frame["unit"].nunique()
+    if units < folds + 1:
+        raise InputError(
+            f"{units} slide(s) or group(s) cannot be dealt into {folds} folds; give fewer"
+        )
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
+    label = frame["label"].to_numpy(int)
+    dealt = list(dealer.split(label, label, frame["unit"].to_numpy(object)))
+    reported = np.zeros(len(frame), bool)
+    reported[dealt[config.fold - 1][1]] = True
+    return reported
 
 
 def _official(plan: _Plan, config: SplitConfig) -> pd.Series[str]:

@@ -15,18 +15,18 @@ from sentinode.types import Fold
 
 __all__ = ["Split"]
 
-By = Literal["official", "slide", "group", "random"]
+By = Literal["official", "patient", "slide", "group", "random"]
 
 
 class Split(BaseModel):
     """Fold of every patch that is used, and how it was decided.
 
-    A unit is what must stay together: a slide where slides are known, else a group of duplicates,
-    else a single patch. A split in which a unit, or a patch, stands in two folds cannot be made
-    or loaded.
+    A unit is what must stay together: a patient or a slide where they are known, else a group of
+    copies of one tissue, else a single patch. A split in which a unit, or a patch, stands in two
+    folds cannot be made or loaded.
 
     Attributes:
-        by: What decided: the source's own folds, slides, duplicate groups, or chance.
+        by: What decided: the source's own folds, patients, slides, groups of copies, or chance.
         seed: Seed of the draw.
         manifest_hash: Hash of the manifest it was made for.
         optimistic: Why the figures are optimistic, or None where folds share no slide.
@@ -52,7 +52,9 @@ class Split(BaseModel):
         patch_fold: dict[str, str] = {}
         for fold, units in self.units.items():
             for unit, ids in units.items():
-                _claim(unit_fold, unit, fold, "slide" if self.by == "slide" else "unit")
+                _claim(
+                    unit_fold, unit, fold, self.by if self.by in ("slide", "patient") else "unit"
+                )
                 for patch in ids:
                     _claim(patch_fold, patch, fold, "patch")
         return self
