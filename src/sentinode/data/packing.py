@@ -154,6 +154,7 @@ def _read_all(task: Task, work: Path, config: PackConfig) -> pd.DataFrame:
     done = len(task.source) - sum(c.stop - c.first for c in missing)
     aside = 0
     with Progress("pack", len(task.source), done=done) as progress:
+        progress.say(f"pack: {len(task.source) * task.size**2 * 3 / 1e9:.2f} GB of disk are taken")
         for chunk, frame in read_chunks(task, missing, config.workers):
             with atomic_path(files[chunk]) as temporary:
                 frame.to_parquet(temporary, index=False)
