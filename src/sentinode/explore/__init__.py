@@ -1,7 +1,5 @@
-"""A packed set looked at: its figures, and one page that shows them with its patches."""
+"""Pages that show a packed set before anything is trained on it; PyTorch is not needed."""
 
-from sentinode.explore.exploring import Explored, explore, write_exploration
-from sentinode.explore.facts import Exploration
-from sentinode.explore.page import explore_page
+from sentinode.explore.gallery import AUDIT_PAGE, write_audit_page, write_pairs_page
 
-__all__ = ["Exploration", "Explored", "explore", "explore_page", "write_exploration"]
+__all__ = ["AUDIT_PAGE", "write_audit_page", "write_pairs_page"]
