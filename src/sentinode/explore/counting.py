@@ -190,7 +190,7 @@ def _some_groups(
 def problems_of(frame: pd.DataFrame) -> tuple[Counted, ...]:
     """Count why packing put patches aside, by the reason's part before a colon."""
     said = frame["problem"].dropna()
-    return _counted(frame, said.str.partition(":")[0], said)
+    return _counted(frame, said.str.replace(":.*", "", regex=True), said)
 
 
 def rules_of(frame: pd.DataFrame, column: str) -> tuple[Counted, ...]:

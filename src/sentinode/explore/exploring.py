@@ -35,6 +35,8 @@ __all__ = ["SUBSET", "Explored", "explore", "write_exploration"]
 SUBSET = 20_000
 """Largest random subset where none is asked for; else a tenth of the usable patches."""
 
+RESERVED = ("meta.json", AUDIT_FILE, SPLIT_FILE)
+
 
 @final
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def explore(
     chosen = _subset(rows, subset, seed)
     split, said = _split(packed)
     sample = drawn(rows, sample_size(packed.meta.size), seed)
-    pixels = read_pixels(packed.images, sample, kinds_of(frame)[sample])
+    pixels = read_pixels(packed, sample, kinds_of(frame)[sample])
     audited = (packed.folder / AUDIT_FILE).is_file()
     slides, stains = slides_of(frame), stains_of(packed, seed)
     facts = Exploration(
@@ -134,8 +136,10 @@ def write_exploration(explored: Explored, packed: PackedSet, out: Path) -> Path:
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out expects a file name ending in .html, got {out.name}")
-    page = explore_page(explored.facts, explored.pixels, packed)
     figures = out.with_suffix(".json")
+    if figures.name in RESERVED:
+        raise InputError(f"{figures.name} is a file of a packed set; choose another name for --out")
+    page = explore_page(explored.facts, explored.pixels, packed)
     with atomic_path(figures) as temporary:
         temporary.write_text(explored.facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_text(out, page)
@@ -168,9 +172,7 @@ def _split(packed: PackedSet) -> tuple[Split | None, tuple[str, ...]]:
 def _warnings(audited: bool, slides: Slides, stains: Stains) -> list[str]:
     said = []
     if not audited:
-        said.append(
-            "The set is not audited yet: of copies only those with equal pixels are known."
-        )
+        said.append("The set is not audited yet: of copies only those with equal pixels are known.")
     if not slides.count:
         said.append(
             "Slides are unknown: patches of one slide may stand in several folds, "

@@ -57,7 +57,9 @@ def _stairs(
     shares = counts / counts.sum()
     said = kind if pixels else f"{kind} ({counts.sum():,})"
     axes.stairs(shares, edges, color=COLOURS[kind], fill=True, alpha=0.2)
-    axes.stairs(shares, edges, color=COLOURS[kind], linewidth=1.5, linestyle=STYLES[kind], label=said)
+    axes.stairs(
+        shares, edges, color=COLOURS[kind], linewidth=1.5, linestyle=STYLES[kind], label=said
+    )
 
 
 def _filled(histogram: Histogram) -> tuple[float, float]:
@@ -218,12 +220,13 @@ def angles_figure(stains: Stains) -> str:
     axes.plot(*places[apart].T, "D", color=TUMOUR, markersize=5, markeredgecolor=INK)
     _name(axes, places[apart], [r.name for r, out in zip(known, apart, strict=True) if out])
     if stains.limits is not None:
-        style = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 3))}
-        axes.axvline(stains.limits[0], **style)
-        axes.axhline(stains.limits[1], **style, label="limit")
+        axes.axvline(stains.limits[0], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.axhline(stains.limits[1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="limit")
     figure.legend(loc="outside upper center", ncols=3)
     axes.margins(0.12)
-    axes.set(xlabel="Haematoxylin, degrees from the median", ylabel="Eosin, degrees from the median")
+    axes.set(
+        xlabel="Haematoxylin, degrees from the median", ylabel="Eosin, degrees from the median"
+    )
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     said = f"Angles of {len(known)} {stains.by}s to the median stain vectors, {apart.sum()} apart"
@@ -232,6 +235,8 @@ def angles_figure(stains: Stains) -> str:
 
 def _name(axes: Axes, places: NDArray[np.float64], names: list[str]) -> None:
     for place, name in list(zip(places, names, strict=True))[:NAMED]:
+        if not (name.isascii() and name.isprintable()):  # the drawing's fonts may lack its letters
+            continue
         short = name if len(name) <= 18 else f"{name[:17]}…"
         axes.annotate(
             short, place, xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False

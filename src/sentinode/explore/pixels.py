@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from sentinode.core import Progress
 from sentinode.explore.facts import KINDS, Histogram, MeanPatch
+from sentinode.tables import IMAGES_FILE, PackedSet
 from sentinode.types import UInt8Array
 
-__all__ = ["CENTRE", "LUMA", "Pixels", "drawn", "read_pixels", "sample_size"]
+__all__ = ["CENTRE", "LUMA", "Pixels", "copied", "drawn", "read_pixels", "sample_size"]
 
 CENTRE = 32
 """Side in px of the square that decides a label."""
@@ -97,22 +98,36 @@ def drawn(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
-def read_pixels(images: UInt8Array, rows: NDArray[np.int64], kinds: NDArray[np.int64]) -> Pixels:
-    """Read patches once, in the order they lie on disk.
+def copied(packed: PackedSet, rows: NDArray[np.int64]) -> UInt8Array:
+    """Copy patches out of a set: uint8 (M, H, W, 3), RGB.
+
+    They come by a mapping of their own that ends here: one that stays counts every page it ever
+    touched as this process's memory.
 
     Args:
-        images: uint8 (N, H, W, 3), RGB, memory-mapped; only a block is copied at a time.
+        packed: The set.
+        rows: Which ones, int64 (M,), sorted; a block's worth.
+    """
+    images: UInt8Array = np.load(packed.folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)
+    return np.asarray(images[rows])
+
+
+def read_pixels(packed: PackedSet, rows: NDArray[np.int64], kinds: NDArray[np.int64]) -> Pixels:
+    """Read patches once, block by block, in the order they lie on disk.
+
+    Args:
+        packed: The set.
         rows: Which ones, int64 (M,), sorted.
         kinds: Class of each of them, int64 (M,).
     """
-    height, width = images.shape[1:3]
+    height = width = packed.meta.size
     values = np.zeros((3, 3, 256), np.int64)
     densities = np.zeros((3, DENSITY_BINS), np.int64)
     sums = np.zeros((3, height, width, 3), np.int64)
     contrast = np.zeros(len(rows))
     with Progress("read pixels", len(rows)) as progress:
         for part in _blocks(len(rows), height * width):
-            block, codes = images[rows[part]], kinds[part]
+            block, codes = copied(packed, rows[part]), kinds[part]
             contrast[part] = _luma_deviation(block)
             for code in np.unique(codes).tolist():
                 chosen = block[codes == code]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sentinode.core import Progress
 from sentinode.explore.facts import StainRow, Stains
-from sentinode.explore.pixels import drawn
+from sentinode.explore.pixels import copied, drawn
 from sentinode.stain import estimate_pooled
 from sentinode.tables import PackedSet
 
@@ -117,7 +117,7 @@ def stains_of(packed: PackedSet, seed: int) -> Stains:
     vectors = np.full((len(kept), 2, 3), np.nan)
     with Progress("estimate stains", len(kept), unit="groups") as progress:
         for place, (_, chosen) in enumerate(kept):
-            vectors[place] = estimate_pooled(packed.images[chosen], method=METHOD)
+            vectors[place] = estimate_pooled(copied(packed, chosen), method=METHOD)
             progress.advance()
     apart = lying_apart(vectors)
     told = not np.isnan(apart.limits).any()
