@@ -178,8 +178,8 @@ def _warnings(audited: bool, slides: Slides, stains: Stains) -> list[str]:
             "Slides are unknown: patches of one slide may stand in several folds, "
             "and stain is shown by random groups of patches."
         )
-    apart = [row.name for row in stains.rows if row.outlying]
+    apart = [row.name for row in stains.rows if row.outlying and stains.by == "slide"]
     if apart:
         named = ", ".join(apart[:6]) + (f" and {len(apart) - 6} more" if len(apart) > 6 else "")
-        said.append(f"Stain lies apart in {len(apart)} of {len(stains.rows)}: {named}.")
+        said.append(f"The stain of {len(apart)} of {len(stains.rows)} slides lies apart: {named}.")
     return said

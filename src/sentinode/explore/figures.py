@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sentinode.explore.facts import Histogram, Slides, Stains
@@ -28,22 +29,23 @@ __all__ = [
 UNLABELLED = GREY
 COLOURS = {"normal": NORMAL, "tumour": TUMOUR, "unlabelled": UNLABELLED}
 STYLES = {"normal": "-", "tumour": "-", "unlabelled": (0, (4, 2))}
-NAMED = 12
+NAMED = 8
+BARS = 120
 
 
 @styled
-def class_figure(name: str, histogram: Histogram, label: str, *, wide: bool = False) -> str:
+def class_figure(name: str, histogram: Histogram, label: str, *, pixels: bool = False) -> str:
     """Return one histogram by class, each class summing to 1, as SVG.
 
     Args:
         name: Unique on the page.
         histogram: Counts by class.
         label: What to write at its axis.
-        wide: Whether it stands alone and not as one of three.
+        pixels: Whether pixels are counted and not patches.
     """
-    figure, axes = blank(*((4.6, 3.3) if wide else (4.0, 3.0)))
+    figure, axes = blank(4.0, 3.0)
     for kind, counts in histogram.counts.items():
-        _stairs(axes, np.array(counts), histogram.edges, kind, wide)
+        _stairs(axes, np.array(counts), histogram.edges, kind, pixels)
     figure.legend(loc="outside upper center", ncols=3)
     low, high = _filled(histogram)
     axes.set(xlim=(low, high), ylim=(0, None), xlabel=label, ylabel="Share of the class")
@@ -130,9 +132,9 @@ def _picture(axes: Axes, patch: UInt8Array, step: int, first: int = 0) -> None:
     end = first + side
     axes.imshow(patch, interpolation="none", extent=(first, end, end, first))
     lines = np.arange(first, end + 1, step)
-    axes.vlines(lines, first, end, color="white", linewidth=0.4, alpha=0.55)
-    axes.hlines(lines, first, end, color="white", linewidth=0.4, alpha=0.55)
-    ticks = np.unique(np.linspace(first, end, 7).round().astype(int))
+    axes.vlines(lines, first, end, color="white", linewidth=0.6, alpha=0.7)
+    axes.hlines(lines, first, end, color="white", linewidth=0.6, alpha=0.7)
+    ticks = np.arange(first, end + 1, 2 ** max(0, round(np.log2(side / 7))))
     axes.set(xlim=(first, end), ylim=(end, first), xlabel="x in px", ylabel="y in px")
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
@@ -177,9 +179,14 @@ def slides_figure(slides: Slides) -> str:
     base = np.zeros(len(slides.rows))
     for kind, colour in COLOURS.items():
         counts = np.array([getattr(row, kind) for row in slides.rows])
-        if counts.any():
+        if not counts.any():
+            continue
+        if len(counts) <= BARS:
+            axes.bar(edges[:-1] + 0.5, counts, bottom=base, color=colour, label=kind)
+        else:  # one outline in place of thousands of bars
             axes.stairs(base + counts, edges, baseline=base, fill=True, color=colour, label=kind)
-            base = base + counts
+        base = base + counts
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=3)
     axes.set(xlim=(0.5, len(slides.rows) + 0.5), ylim=(0, None))
     axes.set(xlabel="Slides, the largest first", ylabel="Patches")
@@ -198,7 +205,6 @@ def stain_figure(stains: Stains) -> str:
         apart = np.array([stain in row.outlying for row in known])
         axes.plot(*places[~apart].T, marker, color=colour, markersize=4, alpha=0.6, label=stain)
         axes.plot(*places[apart].T, marker, color=colour, markersize=6, markeredgecolor=INK)
-        _name(axes, places[apart], [r.name for r, out in zip(known, apart, strict=True) if out])
         median = getattr(stains, stain)
         if median is not None:
             axes.plot(*chromaticity(np.array(median)), "+", color=INK, markersize=11)
@@ -218,10 +224,13 @@ def angles_figure(stains: Stains) -> str:
     apart = np.array([bool(row.outlying) for row in known])
     axes.plot(*places[~apart].T, "o", color=GREY, markersize=4, alpha=0.6)
     axes.plot(*places[apart].T, "D", color=TUMOUR, markersize=5, markeredgecolor=INK)
-    _name(axes, places[apart], [r.name for r, out in zip(known, apart, strict=True) if out])
+    names = [row.name for row in known if row.outlying]
+    _name(axes, places[apart], names, np.ptp(places, axis=0))
     if stains.limits is not None:
         axes.axvline(stains.limits[0], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        axes.axhline(stains.limits[1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="limit")
+        axes.axhline(
+            stains.limits[1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="limit"
+        )
     figure.legend(loc="outside upper center", ncols=3)
     axes.margins(0.12)
     axes.set(
@@ -233,10 +242,17 @@ def angles_figure(stains: Stains) -> str:
     return inline_svg(figure, "angles", said)
 
 
-def _name(axes: Axes, places: NDArray[np.float64], names: list[str]) -> None:
+def _name(
+    axes: Axes, places: NDArray[np.float64], names: list[str], reach: NDArray[np.float64]
+) -> None:
+    """Write names beside points, without those that would stand on another one."""
+    taken: list[NDArray[np.float64]] = []
     for place, name in list(zip(places, names, strict=True))[:NAMED]:
-        if not (name.isascii() and name.isprintable()):  # the drawing's fonts may lack its letters
+        near = [np.abs(place - other) < reach * (0.3, 0.06) for other in taken]
+        # the fonts of the drawing may lack the letters of other scripts
+        if any(n.all() for n in near) or not (name.isascii() and name.isprintable()):
             continue
+        taken.append(place)
         short = name if len(name) <= 18 else f"{name[:17]}…"
         axes.annotate(
             short, place, xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False

@@ -88,7 +88,7 @@ def explore_page(facts: Exploration, pixels: Pixels, packed: PackedSet) -> str:
         statistics=[_statistic(s) for s in facts.statistics],
         intensity=[Markup(intensity_figure(c, facts.intensities)) for c in CHANNELS],
         density=Markup(
-            class_figure("density", facts.densities, "Optical density of a pixel", wide=True)
+            class_figure("density", facts.densities, "Optical density, 0 to 3", pixels=True)
         ),
         means=_means(facts, pixels),
         difference=_difference(pixels),
@@ -139,8 +139,8 @@ def _cards(facts: Exploration) -> list[dict[str, str]]:
         ("Tumour", _percent(facts.labels[1].tumour_share), f"of {labelled:,} labelled, usable"),
         (
             "Slides",
-            f"{slides.count:,}" if slides.count else "unknown",
-            f"{slides.without:,} patches without" if slides.count and slides.without else "",
+            f"{slides.count:,}" if slides.count else "–",
+            f"{slides.without:,} patches without" if slides.count else "unknown",
         ),
         (
             "Copies",
@@ -148,8 +148,9 @@ def _cards(facts: Exploration) -> list[dict[str, str]]:
             f"in {groups:,} groups" if copies.audited else f"in {groups:,} groups, equal pixels",
         ),
         ("Put aside", f"{aside:,}", "by packing"),
-        ("Stain apart", f"{apart:,}", f"of {len(facts.stains.rows):,} {facts.stains.by}s"),
     ]
+    if facts.stains.by == "slide":
+        cards.append(("Stain apart", f"{apart:,}", f"of {len(facts.stains.rows):,} slides"))
     return [{"name": name, "value": value, "note": note} for name, value, note in cards]
 
 

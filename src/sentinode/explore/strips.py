@@ -15,6 +15,7 @@ from sentinode.explore.pixels import drawn
 __all__ = ["extreme_strips", "limit_strips", "sample_strips"]
 
 SAMPLES = 24
+UNLABELLED = 12
 LIMITS_SHOWN = 24
 EXTREMES = 8
 
@@ -26,7 +27,7 @@ def sample_strips(frame: pd.DataFrame, usable: NDArray[np.bool_], seed: int) -> 
     for code, kind in enumerate(KINDS):
         rows = np.flatnonzero(usable & (kinds == code))
         if len(rows):
-            chosen = drawn(rows, SAMPLES, seed)
+            chosen = drawn(rows, SAMPLES if code < 2 else UNLABELLED, seed)
             strips.append(
                 Strip(
                     name=f"sample, {kind}",
