@@ -41,9 +41,9 @@ def test_labels_as_people_write_them(tmp_path: Path) -> None:
         ("", "expected a CSV with a header"),
         ("id,label\n", "no labels, only a header"),
         ("id,label\na000,0\na000,1\n", "'a000' stands twice with different labels"),
-        ("id,label\na000,tumour\n", "'a000' has the label 'tumour', expected 0 or 1"),
-        ("id,label\na000,2\n", "expected 0 or 1"),
-        ("id,label\n,1\n", "expected 0 or 1"),
+        ("id,label\na000,tumour\n", "1 of 1 labels are not 0 or 1, as 'tumour'"),
+        ("id,label\na000,2\na001,3\na002,1\n", "2 of 3 labels are not 0 or 1"),
+        ("id,label\na000,0\n,1\n", "line 3 has no id"),
         ("id,label\nb000,1\n", "none of the 20 images"),
     ],
 )
@@ -62,6 +62,17 @@ def test_labels_without_images_and_images_without_labels_are_put_aside(tmp_path:
     table = open_source(root).table.set_index("id")
     assert "no image" in table.loc["a003", "problem"]
     assert "no label" in table.loc["a005", "problem"]
+    assert table["problem"].notna().sum() == 2
+
+
+def test_a_label_outside_0_and_1_puts_its_patch_aside(tmp_path: Path) -> None:
+    root = kaggle(tmp_path)
+    text = (root / "train_labels.csv").read_text().replace("a003,1", "a003,2")
+    (root / "train_labels.csv").write_text(text.replace("a004,0", "a004,"))
+    table = open_source(root).table.set_index("id")
+    assert table.loc["a003", "problem"] == "label '2' is not 0 or 1"
+    assert table.loc["a004", "problem"] == "no label is given"
+    assert table.loc[["a003", "a004"], "label"].isna().all()
     assert table["problem"].notna().sum() == 2
 
 
@@ -111,12 +122,12 @@ def test_images_and_one_image(tmp_path: Path) -> None:
 
 
 def test_what_is_no_source(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match="no folder"):
+    with pytest.raises(MissingInputError, match="no file or folder"):
         open_source(tmp_path / "none")
     with pytest.raises(InputError, match="holds no patches"):
         open_source(tmp_path)
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(InputError, match="is no image file"):
+    with pytest.raises(InputError, match="is no source of patches"):
         open_source(tmp_path / "a.txt")
     (tmp_path / "0").mkdir()
     with pytest.raises(InputError, match="holds no images"):
@@ -130,7 +141,7 @@ def test_what_is_no_source(tmp_path: Path) -> None:
 def test_two_files_with_one_id(tmp_path: Path) -> None:
     save(tmp_path / "0" / "a.png", picture(1))
     save(tmp_path / "0" / "a.bmp", picture(2))
-    with pytest.raises(InputError, match="two files have the id '0/a'"):
+    with pytest.raises(InputError, match="two patches have the id '0/a'"):
         open_source(tmp_path)
 
 

@@ -13,8 +13,17 @@ PROBLEMS_SHOWN = 5
 
 
 def pack_command(
-    source: Annotated[Path, typer.Argument(help="Kaggle's layout, class folders, or images.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Kaggle's layout, PCam's HDF5, class folders, a CSV or Parquet table, "
+            "Parquet with images, WebDataset tar, phantoms, or images."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the packed set.")],
+    slide_map: Annotated[
+        Path | None, typer.Option(help="CSV with id,wsi (x, y, patient, centre) to join.")
+    ] = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
@@ -22,7 +31,7 @@ def pack_command(
     from sentinode.data import open_source, pack
 
     settings = config_of(config, overrides).pack
-    opened = open_source(source)
+    opened = open_source(source, slide_map)
     typer.echo(f"{opened.kind}: {len(opened):,} patches in {source}")
     packed = pack(opened, out, settings)
     frame, size = packed.manifest.frame, packed.meta.size

@@ -10,7 +10,8 @@ from sentinode.data.auditing import (
 )
 from sentinode.data.decode import PatchProblem
 from sentinode.data.packing import pack
-from sentinode.data.sources import Source, open_source
+from sentinode.data.source import Source
+from sentinode.data.sources import open_source
 from sentinode.data.splitting import SPLIT_FILE, split
 
 __all__ = [

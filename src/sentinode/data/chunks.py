@@ -13,7 +13,7 @@ from PIL import Image
 
 from sentinode.core import spread
 from sentinode.data.decode import PatchProblem
-from sentinode.data.sources import Source
+from sentinode.data.source import Source
 from sentinode.data.statistics import STATISTICS_DTYPES, measure
 from sentinode.tables import COARSE_FILE, IMAGES_FILE
 from sentinode.types import UInt8Array

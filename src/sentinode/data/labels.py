@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from sentinode.data.decode import SUFFIXES
 from sentinode.errors import InputError, MissingInputError
 
-__all__ = ["read_labels", "read_slide_map", "read_table"]
+__all__ = ["bare", "binary", "read_labels", "read_slide_map", "read_table"]
 
-_LABELS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
+_LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 
 
 def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -39,33 +40,53 @@ def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     return frame
 
 
-def read_labels(path: Path) -> pd.Series[int]:
+def read_labels(path: Path) -> pd.DataFrame:
     """Read ``id,label``.
 
     Returns:
-        Label 0 or 1 by id; an id given twice with the same label stands once.
+        Index id; columns label (Int8, null where it is not 0 or 1) and problem (why not, or
+        null). An id given twice with the same label stands once.
 
     Raises:
-        InputError: A label is not 0 or 1, or an id has both.
+        InputError: Fewer than half of the labels are 0 or 1, an id is missing, or one has both.
     """
     frame = read_table(path, ("id", "label"))
     frame["id"] = bare(frame["id"])
-    label = frame["label"].map(_LABELS)
-    wrong = frame[label.isna() | frame["id"].isna()]
-    if len(wrong):
-        row = wrong.iloc[0]
-        raise InputError(
-            f"{path}: id {row['id']!r} has the label {row['label']!r}, expected 0 or 1"
-        )
-    rows = pd.DataFrame({"id": frame["id"], "label": label.astype(int)}).drop_duplicates()
+    if frame["id"].isna().any():
+        line = int(frame["id"].isna().to_numpy().argmax()) + 2
+        raise InputError(f"{path}: line {line} has no id")
+    if not len(frame):
+        raise InputError(f"{path}: no labels, only a header")
+    rows = frame[["id"]].join(binary(frame["label"], path)).drop_duplicates()
     twice = rows["id"][rows["id"].duplicated()]
     if len(twice):
         raise InputError(
             f"{path}: id {twice.iloc[0]!r} stands twice with different labels; keep one of them"
         )
-    if not len(rows):
-        raise InputError(f"{path}: no labels, only a header")
-    return rows.set_index("id")["label"]
+    return rows.set_index("id")
+
+
+def binary(values: pd.Series[Any], where: Path) -> pd.DataFrame:
+    """Read a column of labels as people write them: 0, 1, 0.0, 1.0, or true and false.
+
+    Returns:
+        Columns label (Int8, null where it is none of these) and problem (why, or null), with the
+        index of ``values``.
+
+    Raises:
+        InputError: Fewer than half of the values given are such labels.
+    """
+    text = values.astype("string").str.strip().str.lower()
+    label = text.map(_LABELS).astype("Int8")
+    wrong = text.notna() & label.isna()
+    if wrong.sum() * 2 > text.notna().sum():
+        raise InputError(
+            f"{where}: {int(wrong.sum()):,} of {int(text.notna().sum()):,} labels are not 0 or 1, "
+            f"as {values[wrong].iloc[0]!r}"
+        )
+    said = "label '" + text.fillna("") + "' is not 0 or 1"
+    problem = said.where(wrong).mask(text.isna(), "no label is given")
+    return pd.DataFrame({"label": label, "problem": problem})
 
 
 def read_slide_map(path: Path) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from sentinode.core import (
 )
 from sentinode.data.chunks import Chunk, Task, read_chunks
 from sentinode.data.decode import PatchProblem
-from sentinode.data.sources import Source
+from sentinode.data.source import Source
 from sentinode.errors import InputError, SentinodeError
 from sentinode.tables import (
     COARSE_FILE,
