@@ -143,13 +143,17 @@ def _picture(axes: Axes, patch: UInt8Array, step: int, first: int = 0) -> None:
 
 @styled
 def difference_figure(normal: NDArray[np.float64], tumour: NDArray[np.float64]) -> str:
-    """Return the luma of the mean tumour patch less that of the mean normal one, as SVG.
+    """Return where the mean patches differ more or less than on average, in luma, as SVG.
+
+    The average is taken off since it would drown what the centre square leaves.
 
     Args:
         normal: Mean patch, float64 (H, W, 3), 0..255.
         tumour: Likewise.
     """
     difference = (tumour - normal) @ LUMA
+    average = float(difference.mean())
+    difference = difference - average
     side = len(difference)
     most = max(float(np.abs(difference).max()), 1e-6)
     figure, axes = blank(4.4, 3.6)
@@ -161,13 +165,16 @@ def difference_figure(normal: NDArray[np.float64], tumour: NDArray[np.float64]) 
         interpolation="none",
         extent=(0, side, side, 0),
     )
-    figure.colorbar(shown, ax=axes, label="Luma, tumour less normal")
+    figure.colorbar(shown, ax=axes, label=f"Luma, from {average:.1f} on")
     if side >= CENTRE:
         low = (side - CENTRE) / 2
         axes.add_patch(Rectangle((low, low), CENTRE, CENTRE, fill=False, edgecolor=INK))
     axes.grid(visible=False)
     axes.set(xlabel="x in px", ylabel="y in px")
-    said = f"Difference of the mean patches, {difference.min():.1f} to {difference.max():.1f}"
+    said = (
+        f"Difference of the mean patches, {average:.1f} in luma on average, and "
+        f"{difference.min():.1f} to {difference.max():.1f} about that"
+    )
     return inline_svg(figure, "difference", said)
 
 

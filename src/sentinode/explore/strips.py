@@ -78,7 +78,7 @@ def extreme_strips(frame: pd.DataFrame, usable: NDArray[np.bool_]) -> tuple[Stri
         ("brightest", "mean luma", True, "{:.1f}"),
         ("least saturated", "saturation", False, "{:.3f}"),
         ("most saturated", "saturation", True, "{:.3f}"),
-        ("least sharp", "sharpness", False, "{:,.0f}"),
+        ("least sharp", "sharpness", False, "{:,.1f}"),
     )
     strips = []
     for name, quantity, from_top, form in wanted:
@@ -90,8 +90,8 @@ def extreme_strips(frame: pd.DataFrame, usable: NDArray[np.bool_]) -> tuple[Stri
             strips.append(
                 Strip(
                     name=name,
-                    title=name.capitalize(),
-                    said=f"By {quantity}.",
+                    title=f"{name.capitalize()}, by {quantity}",
+                    said="",
                     found=len(rows),
                     patches=shown(frame, chosen, [form.format(v) for v in values[chosen]]),
                 )
