@@ -17,6 +17,7 @@ from sentinode import __version__
 from sentinode.cli.audit import audit_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.evaluate import evaluate_command
+from sentinode.cli.explore import explore_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
 from sentinode.cli.phantom import phantom_command
@@ -66,6 +67,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pack": pack_command,
     "audit": audit_command,
     "split": split_command,
+    "explore": explore_command,
     "show": show_command,
     "model": model_command,
     "train": train_command,

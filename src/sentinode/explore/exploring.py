@@ -76,7 +76,7 @@ def explore(
     sample = drawn(rows, sample_size(packed.meta.size), seed)
     pixels = read_pixels(packed, sample, kinds_of(frame)[sample])
     audited = (packed.folder / AUDIT_FILE).is_file()
-    slides, stains = slides_of(frame), stains_of(packed, seed)
+    slides, stains = slides_of(frame), stains_of(packed, limits, seed)
     facts = Exploration(
         patches=len(frame),
         unique_ids=int(frame["id"].nunique()),
@@ -109,6 +109,7 @@ def explore(
             config={
                 "near_black_max": limits.near_black_max,
                 "near_white_min": limits.near_white_min,
+                "blur_sharpness": limits.blur_sharpness,
                 "subset": len(chosen),
             },
             inputs={"set": packed.meta.content_hash, "manifest": packed.manifest.hash}

@@ -121,7 +121,7 @@ def centre_figure(patch: UInt8Array) -> str:
     """Return the centre of a patch with a line between all pixels, as SVG."""
     side = len(patch)
     low = max(0, (side - CENTRE) // 2)
-    centre = patch[low : side - low, low : side - low]
+    centre = patch[low : low + CENTRE, low : low + CENTRE]
     figure, axes = blank(5.0, 5.0)
     _picture(axes, centre, 1, low)
     return inline_svg(figure, "centre", f"The centre of the patch, {len(centre)} px")

@@ -17,7 +17,6 @@ from sentinode.explore.facts import (
     Shown,
     SlideRow,
     StainRow,
-    Stains,
     Statistic,
 )
 from sentinode.explore.figures import (
@@ -32,6 +31,7 @@ from sentinode.explore.figures import (
 )
 from sentinode.explore.pixels import CENTRE, CHANNELS, Pixels
 from sentinode.plots import patch_uris, render
+from sentinode.stain import BACKGROUND, to_rgb
 from sentinode.tables import PackedSet
 from sentinode.types import UInt8Array
 
@@ -73,6 +73,7 @@ def explore_page(facts: Exploration, pixels: Pixels, packed: PackedSet) -> str:
         "explore.html",
         facts=facts,
         centre=CENTRE,
+        background=BACKGROUND,
         side=facts.size,
         inset=f"{max(0.0, 50 * (1 - CENTRE / facts.size)):.3f}" if facts.size > CENTRE else "",
         pictures=pictures,
@@ -87,15 +88,13 @@ def explore_page(facts: Exploration, pixels: Pixels, packed: PackedSet) -> str:
         grays=_grays(facts, packed, pictures),
         statistics=[_statistic(s) for s in facts.statistics],
         intensity=[Markup(intensity_figure(c, facts.intensities)) for c in CHANNELS],
-        density=Markup(
-            class_figure("density", facts.densities, "Optical density, 0 to 3", pixels=True)
-        ),
+        density=Markup(class_figure("density", facts.densities, "Optical density", pixels=True)),
         means=_means(facts, pixels),
         difference=_difference(pixels),
         slide_rows=[_slide_row(row) for row in facts.slides.rows[:SLIDES_LISTED]],
         slides_open=SLIDES_OPEN,
         slides_figure=Markup(slides_figure(facts.slides)) if facts.slides.count else "",
-        stains=_stains(facts.stains),
+        stains=_stains(facts),
         copies=_copies(facts.copies),
         reasons=[
             ("Put aside by packing", "Example", _reasons(facts.problems)),
@@ -248,7 +247,9 @@ def _slide_row(row: SlideRow) -> dict[str, Any]:
     return {"name": row.name, "cells": [*(f"{c:,}" for c in cells), _percent(row.tumour_share)]}
 
 
-def _stains(stains: Stains) -> dict[str, Any]:
+def _stains(facts: Exploration) -> dict[str, Any]:
+    stains = facts.stains
+    looked_at = facts.slides.count - stains.left if stains.by == "slide" else len(stains.rows)
     known = [row for row in stains.rows if row.haematoxylin is not None]
     told = stains.limits is not None
     apart = [row for row in stains.rows if row.outlying]
@@ -259,7 +260,7 @@ def _stains(stains: Stains) -> dict[str, Any]:
     return {
         "known": len(known),
         "told": told,
-        "without": len(stains.rows) - len(known),
+        "without": looked_at - len(known),
         "figures": [
             *([Markup(stain_figure(stains))] if known else []),
             *([Markup(angles_figure(stains))] if told else []),
@@ -297,8 +298,7 @@ def _hex(vector: tuple[float, float, float] | None) -> str:
     """Return the colour that one unit of a stain leaves of white light."""
     if vector is None:
         return "#fff"
-    light = np.clip(256 * np.exp(-np.array(vector)) - 1, 0, 255).round().astype(int)
-    return "#" + "".join(f"{v:02x}" for v in light)
+    return "#" + bytes(to_rgb(np.array(vector)).tolist()).hex()
 
 
 def _copies(copies: Copies) -> dict[str, Any]:

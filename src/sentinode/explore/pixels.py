@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sentinode.core import Progress
 from sentinode.explore.facts import KINDS, Histogram, MeanPatch
+from sentinode.stain import optical_density
 from sentinode.tables import IMAGES_FILE, PackedSet
 from sentinode.types import UInt8Array
 
@@ -25,10 +26,11 @@ BLOCK = 256
 USUAL_AREA = 96 * 96
 CHANNELS = ("red", "green", "blue")
 
+DENSITY_LEAST = -0.1
 DENSITY_STEP = 0.05
-DENSITY_BINS = 60
-DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
-"""Optical density of a value, -ln((v + 1) / 256), as the audit's limit for tissue has it."""
+DENSITY_BINS = 62
+DENSITY = np.asarray(optical_density(np.arange(256, dtype=np.uint8)), np.float32)
+"""Optical density of each value; negative for the few that are lighter than the background."""
 
 
 @final
@@ -41,7 +43,8 @@ class Pixels:
         kinds: Class of each, int64 (M,).
         contrast: Standard deviation of each patch's luma, float64 (M,), in 0..127.5.
         values: Pixels by class, channel and value, int64 (3, 3, 256).
-        densities: Pixels by class and mean optical density, int64 (3, 60), bins of 0.05.
+        densities: Pixels by class and mean optical density, int64 (3, 62), bins of
+            0.05 from -0.1 to 3.
         means: Mean patch of each class, float64 (3, H, W, 3), NaN without a patch.
     """
 
@@ -64,7 +67,7 @@ class Pixels:
 
     def density_histogram(self) -> Histogram:
         """Return mean optical densities by class; the last bin holds what lies beyond it."""
-        edges = (round(DENSITY_STEP * i, 2) for i in range(DENSITY_BINS + 1))
+        edges = (round(DENSITY_LEAST + DENSITY_STEP * i, 2) for i in range(DENSITY_BINS + 1))
         counts = {k: tuple(c.tolist()) for k, c in zip(KINDS, self.densities, strict=True)}
         return Histogram(edges=tuple(edges), counts={k: c for k, c in counts.items() if any(c)})
 
@@ -81,7 +84,7 @@ def _mean_patch(kind: str, patches: int, mean: NDArray[np.float64]) -> MeanPatch
     luma = mean @ LUMA
     low = max(0, (len(luma) - CENTRE) // 2)
     inside = np.zeros(luma.shape, bool)
-    inside[low : len(luma) - low, low : len(luma) - low] = True
+    inside[low : low + CENTRE, low : low + CENTRE] = True
     rim = None if inside.all() else float(luma[~inside].mean())
     return MeanPatch(kind=kind, patches=patches, centre=float(luma[inside].mean()), rim=rim)
 
@@ -156,5 +159,5 @@ def _luma_deviation(block: UInt8Array) -> NDArray[np.float64]:
 
 def _density_counts(planes: UInt8Array) -> NDArray[np.int64]:
     density = DENSITY[planes[0]] + DENSITY[planes[1]] + DENSITY[planes[2]]
-    places = (density / np.float32(3 * DENSITY_STEP)).astype(np.int64)
+    places = ((density / 3 - DENSITY_LEAST) / DENSITY_STEP).astype(np.int64)
     return np.bincount(np.minimum(places, DENSITY_BINS - 1), minlength=DENSITY_BINS)

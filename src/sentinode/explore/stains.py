@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sentinode.config import AuditConfig
 from sentinode.core import Progress
 from sentinode.explore.facts import StainRow, Stains
 from sentinode.explore.pixels import copied, drawn
 from sentinode.stain import estimate_pooled
 from sentinode.tables import PackedSet
 
-__all__ = ["Apart", "chromaticity", "lying_apart", "stains_of"]
+__all__ = ["Apart", "chromaticity", "lying_apart", "named_alike", "stains_of"]
 
 METHOD: Literal["macenko"] = "macenko"
 STAINS = ("haematoxylin", "eosin")
@@ -37,7 +38,8 @@ NORMAL_MAD = 1.4826
 RULE = (
     f"A vector lies apart where its angle to the median vector is more than {DEVIATIONS} robust "
     f"standard deviations ({NORMAL_MAD} times the median absolute deviation) above the median "
-    f"angle, and at least {LEAST_ANGLE:.0f}°."
+    f"angle, and at least {LEAST_ANGLE:.0f}°. Which of two vectors is haematoxylin is told by the "
+    "nearer medians."
 )
 
 
@@ -100,16 +102,37 @@ def chromaticity(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([red, green_blue], axis=-1)
 
 
-def stains_of(packed: PackedSet, seed: int) -> Stains:
+def named_alike(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Exchange the two vectors of a slide where they then lie nearer to the medians.
+
+    An estimate tells haematoxylin from eosin by its colour alone, which fails on a few slides;
+    left as it is, such a slide would seem to lie apart in both stains.
+
+    Args:
+        vectors: As of :func:`lying_apart`.
+    """
+    apart = lying_apart(vectors)
+    as_they_are = np.einsum("skc,kc->s", vectors, apart.medians)
+    exchanged = np.einsum("skc,kc->s", vectors[:, ::-1], apart.medians)
+    return np.where((exchanged > as_they_are)[:, None, None], vectors[:, ::-1], vectors)
+
+
+def stains_of(packed: PackedSet, limits: AuditConfig, seed: int) -> Stains:
     """Estimate the stain vectors of every slide, or of random groups where slides are unknown.
+
+    Near-black and blurred patches are not taken: dirt and shadow, all of one colour, would turn
+    the vectors of a whole slide.
 
     Args:
         packed: The set.
+        limits: Where near-black and blurred begin.
         seed: Of the draw of patches.
     """
     frame = packed.manifest.frame
     tissue = frame["tissue"].to_numpy(np.float64, na_value=np.nan)
-    rows = np.flatnonzero(packed.manifest.usable & ~(tissue < LEAST_TISSUE))
+    blurred = frame["sharpness"].to_numpy(np.float64, na_value=np.nan) < limits.blur_sharpness
+    black = frame["max"].to_numpy(np.float64, na_value=np.nan) < limits.near_black_max
+    rows = np.flatnonzero(packed.manifest.usable & ~(tissue < LEAST_TISSUE) & ~blurred & ~black)
     most = max(1, min(PATCHES_A_ROW, PIXELS_A_ROW // packed.meta.size**2))
     by_slide = bool(frame["slide"].notna().any())
     groups = list(_by_slide(frame, rows, most, seed) if by_slide else _by_chance(rows, most, seed))
@@ -119,6 +142,7 @@ def stains_of(packed: PackedSet, seed: int) -> Stains:
         for place, (_, chosen) in enumerate(kept):
             vectors[place] = estimate_pooled(copied(packed, chosen), method=METHOD)
             progress.advance()
+    vectors = named_alike(vectors)
     apart = lying_apart(vectors)
     told = not np.isnan(apart.limits).any()
     return Stains(
