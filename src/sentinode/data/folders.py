@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from sentinode.core import read_json
 from sentinode.data.decode import SUFFIXES
-from sentinode.data.labels import read_labels
+from sentinode.data.labels import CLASS_NAMES, FOLD_NAMES, read_labels
 from sentinode.data.source import FileSource, Source
 from sentinode.errors import InputError, MissingInputError
 
-__all__ = ["CLASS_NAMES", "FOLD_NAMES", "LABELS_FILE", "items", "open_folder"]
+__all__ = ["LABELS_FILE", "items", "open_folder"]
 
 LABELS_FILE = "train_labels.csv"
-FOLD_NAMES = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "dev": "valid",
-    "test": "test",
-    "testing": "test",
-}
-CLASS_NAMES = {
-    "0": 0, "normal": 0, "negative": 0, "neg": 0, "benign": 0, "healthy": 0,
-    "no_tumor": 0, "no_tumour": 0, "non_tumor": 0, "non_tumour": 0, "nontumor": 0,
-    "1": 1, "tumor": 1, "tumour": 1, "positive": 1, "pos": 1, "cancer": 1,
-    "metastasis": 1, "metastatic": 1, "malignant": 1,
-}  # fmt: skip
+PHANTOM_FILE = "phantom.json"
 
 
 def open_folder(path: Path) -> Source | None:
@@ -43,40 +29,52 @@ def open_folder(path: Path) -> Source | None:
     """
     if (path / LABELS_FILE).is_file():
         return _kaggle(path)
-    folders = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    folders = [Path(e.path) for e in _entries(path) if _is_folder(e)]
     if any(p.name.lower() in FOLD_NAMES for p in folders):
         return _folds(path, folders)
     if any(p.name.lower() in CLASS_NAMES for p in folders):
         return FileSource("class-folders", path, _classes(path, folders))
-    images = list(_images(path))
+    images = _images(path)
     return FileSource("images", path, items(path, images)) if images else None
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
-        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
-            yield entry
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """List a folder by name; as entries, since 200,000 paths take their time and room."""
+    with os.scandir(folder) as found:
+        return sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Find the images of a class folder and of the folders in it; links to folders are left."""
-    yield from _images(folder)
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-            yield from _below(Path(entry.path))
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # a link that leads back to itself makes `DirEntry.is_dir` raise
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()  # noqa: PTH112
 
 
-def items(root: Path, paths: list[Path], **same: Any) -> pd.DataFrame:
+def _images(folder: Path | str) -> list[str]:
+    return [
+        entry.path
+        for entry in _entries(folder)
+        if os.path.splitext(entry.name)[1].lower() in SUFFIXES and not _is_folder(entry)  # noqa: PTH122
+    ]
+
+
+def _below(folder: Path | str, above: frozenset[tuple[int, int]] = frozenset()) -> list[str]:
+    """Find the images of a class folder and of the folders in it, following no link in a loop."""
+    state = os.stat(folder)  # noqa: PTH116 - of a path as text
+    here = above | {(state.st_dev, state.st_ino)}
+    if len(here) == len(above):
+        return []
+    inner = [entry.path for entry in _entries(folder) if _is_folder(entry)]
+    return _images(folder) + [image for path in inner for image in _below(path, here)]
+
+
+def items(root: Path, paths: Sequence[str], **same: Any) -> pd.DataFrame:
     """List image files by their path below ``root``; the id is that path without its suffix."""
-    start = len(root.as_posix().rstrip("/")) + 1
-    names = [p.as_posix()[start:] for p in paths]
-    frame = pd.DataFrame(
-        {
-            "id": pd.array([os.path.splitext(n)[0] for n in names], dtype="string"),  # noqa: PTH122
-            "path": pd.array(names, dtype="string"),
-        }
-    )
-    return frame.assign(**same)
+    above = "" if root == Path() else f"{root}".rstrip(os.sep) + os.sep
+    here = os.curdir + os.sep
+    below = [p.removeprefix(here).removeprefix(above).replace(os.sep, "/") for p in paths]
+    found = pd.Series(below, dtype="string")
+    table = pd.DataFrame({"id": found.str.replace(r"\.[^./]*$", "", regex=True), "path": found})
+    return table.assign(**same)
 
 
 def _classes(root: Path, folders: list[Path], fold: str | None = None) -> pd.DataFrame:
@@ -87,7 +85,7 @@ def _classes(root: Path, folders: list[Path], fold: str | None = None) -> pd.Dat
             raise InputError(
                 f"{folder} is no class that is known; expected one of {', '.join(CLASS_NAMES)}"
             )
-        images = list(_below(folder))
+        images = _below(folder)
         if not images:
             raise InputError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
         label = CLASS_NAMES[folder.name.lower()]
@@ -103,10 +101,10 @@ def _folds(root: Path, folders: list[Path]) -> Source:
             raise InputError(
                 f"{folder} stands beside train/, valid/ or test/ and is none of them; move it away"
             )
-        inner = [p for p in sorted(folder.iterdir()) if p.is_dir()]
+        inner = [Path(e.path) for e in _entries(folder) if _is_folder(e)]
         if inner:
             parts.append(_classes(root, inner, fold))
-        elif images := list(_images(folder)):
+        elif images := _images(folder):
             parts.append(items(root, images, source_fold=fold))
         else:
             raise InputError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
@@ -114,12 +112,11 @@ def _folds(root: Path, folders: list[Path]) -> Source:
 
 
 def _kaggle(root: Path) -> Source:
-    kind = "phantom" if (root / "phantom.json").is_file() else "kaggle"
     table = read_labels(root / LABELS_FILE)
     labels = table["label"]
     if not (root / "train").is_dir():
         raise MissingInputError(f"{root} has {LABELS_FILE} but no folder train/ with its images")
-    train = items(root, list(_images(root / "train")))
+    train = items(root, _images(root / "train"))
     if not len(train):
         raise InputError(f"{root / 'train'} holds no images, {LABELS_FILE} names {len(labels):,}")
     train["id"] = train["id"].str.removeprefix("train/")
@@ -137,7 +134,18 @@ def _kaggle(root: Path) -> Source:
     absent["problem"] = f"no image for its line in {LABELS_FILE}"
     parts = [train, absent]
     if (root / "test").is_dir():
-        test = items(root, list(_images(root / "test")), source_fold="test")
+        test = items(root, _images(root / "test"), source_fold="test")
         test["id"] = test["id"].str.removeprefix("test/")
         parts.append(test)
-    return FileSource(kind, root, pd.concat(parts, ignore_index=True))
+    joined = pd.concat(parts, ignore_index=True)
+    if not (root / PHANTOM_FILE).is_file():
+        return FileSource("kaggle", root, joined)
+    return FileSource("phantom", root, joined, mpp=_phantom_mpp(root / PHANTOM_FILE))
+
+
+def _phantom_mpp(path: Path) -> float | None:
+    said = read_json(path)
+    mpp = said.get("mpp") if isinstance(said, dict) else None
+    if mpp is not None and not (isinstance(mpp, int | float) and 0 < mpp < 100):
+        raise InputError(f"{path}: mpp is {mpp!r}, expected micrometres a pixel")
+    return mpp

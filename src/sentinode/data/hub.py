@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentinode.data.decode import PatchProblem, decode
-from sentinode.data.folders import CLASS_NAMES, FOLD_NAMES
-from sentinode.data.labels import binary
+from sentinode.data.labels import CLASS_NAMES, FOLD_NAMES, binary
 from sentinode.data.source import Source, fingerprint, typed_items
 from sentinode.errors import InputError
 from sentinode.types import UInt8Array

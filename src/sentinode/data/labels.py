@@ -10,7 +10,36 @@ import pandas as pd
 from sentinode.data.decode import SUFFIXES
 from sentinode.errors import InputError, MissingInputError
 
-__all__ = ["bare", "binary", "read_labels", "read_slide_map", "read_table"]
+__all__ = [
+    "CLASS_NAMES",
+    "FOLD_NAMES",
+    "bare",
+    "binary",
+    "known_columns",
+    "named_classes",
+    "read_labels",
+    "read_slide_map",
+    "read_table",
+]
+
+FOLD_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+CLASS_NAMES = {
+    "0": 0, "normal": 0, "negative": 0, "neg": 0, "benign": 0, "healthy": 0,
+    "no_tumor": 0, "no_tumour": 0, "non_tumor": 0, "non_tumour": 0, "nontumor": 0,
+    "1": 1, "tumor": 1, "tumour": 1, "positive": 1, "pos": 1, "cancer": 1,
+    "metastasis": 1, "metastatic": 1, "malignant": 1,
+}  # fmt: skip
+_COLUMNS = {"wsi": "slide", "coord_x": "x", "coord_y": "y", "center": "centre"}
+"""Other names that a column of a source's table goes by."""
 
 _LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 
@@ -89,31 +118,64 @@ def binary(values: pd.Series[Any], where: Path) -> pd.DataFrame:
     return pd.DataFrame({"label": label, "problem": problem})
 
 
-def read_slide_map(path: Path) -> pd.DataFrame:
-    """Read ``id,wsi`` and, where they are there, ``x,y,patient,centre``.
+def named_classes(names: pd.Series[Any]) -> pd.Series[Any]:
+    """Turn names of classes, as in "Tumor", into 0 and 1; what is no such name stays."""
+    plain = names.astype("string").str.strip().str.lower().str.replace(r"[-\s]+", "_", regex=True)
+    return plain.map(CLASS_NAMES).astype("string").fillna(names.astype("string"))
+
+
+def known_columns(frame: pd.DataFrame, where: Path) -> pd.DataFrame:
+    """Return what a table says of slides and places.
+
+    Args:
+        frame: Any table; the slide may be called ``wsi``, and a place ``coord_x``, ``coord_y``.
+        where: Its file, for the error.
 
     Returns:
-        Index id; columns slide (string) and those of x, y (Int64), patient, centre it has.
+        Those of the columns slide, patient, centre (string), x, y (Int64) that it has.
+
+    Raises:
+        InputError: A coordinate is no whole number.
+    """
+    other = {old: new for old, new in _COLUMNS.items() if new not in frame}
+    renamed = frame.rename(columns=other)
+    columns: dict[str, pd.Series[Any]] = {}
+    for name in ("slide", "patient", "centre"):
+        if name in renamed:
+            columns[name] = renamed[name].astype("string")
+    for name in ("x", "y"):
+        if name in renamed:
+            try:
+                columns[name] = pd.to_numeric(renamed[name].astype("string")).astype("Int64")
+            except (ValueError, TypeError) as error:
+                raise InputError(
+                    f"{where}: column {name}: expected whole numbers, {error}"
+                ) from error
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def read_slide_map(path: Path) -> pd.DataFrame:
+    """Read ``id,wsi`` (or ``id,slide``) and, where they are there, ``x,y,patient,centre``.
+
+    Returns:
+        Index id, without suffix and with ``/`` between folders; columns slide (string) and those
+        of x, y (Int64), patient, centre it has.
 
     Raises:
         InputError: An id has two slides, or a coordinate is no whole number.
     """
-    frame = read_table(path, ("id", "wsi")).rename(columns={"wsi": "slide"})
-    frame["id"] = bare(frame["id"])
-    frame = frame.dropna(subset=["id"]).drop_duplicates()
-    twice = frame["id"][frame["id"].duplicated()]
+    frame = read_table(path, ("id",))
+    if not {"wsi", "slide"} & set(frame):
+        raise InputError(f"{path}: expected the columns id,wsi, got {','.join(frame.columns)}")
+    known = known_columns(frame, path)
+    known.index = pd.Index(bare(frame["id"]).str.replace("\\", "/").str.removeprefix("./"))
+    known = known[known.index.notna()].reset_index().drop_duplicates().set_index("id")
+    twice = known.index[known.index.duplicated()]
     if len(twice):
-        raise InputError(f"{path}: id {twice.iloc[0]!r} stands more than once; keep one line")
-    for name in ("x", "y"):
-        if name in frame:
-            try:
-                frame[name] = pd.to_numeric(frame[name]).astype("Int64")
-            except (ValueError, TypeError) as error:
-                raise InputError(
-                    f"{path}: column {name}: expected whole numbers, {error}"
-                ) from error
-    kept = [n for n in ("slide", "patient", "centre", "x", "y") if n in frame]
-    return frame.set_index("id")[kept]
+        raise InputError(f"{path}: id {twice[0]!r} stands more than once; keep one line")
+    if not len(known):
+        raise InputError(f"{path}: no ids, only a header")
+    return known
 
 
 def bare(ids: pd.Series[str]) -> pd.Series[str]:

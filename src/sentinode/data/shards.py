@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sentinode.data.decode import SUFFIXES, PatchProblem, decode
-from sentinode.data.folders import CLASS_NAMES, FOLD_NAMES
-from sentinode.data.labels import binary
+from sentinode.data.labels import CLASS_NAMES, FOLD_NAMES, binary
 from sentinode.data.source import Source, fingerprint, typed_items
 from sentinode.errors import InputError
 from sentinode.types import UInt8Array

@@ -59,7 +59,19 @@ class Source(ABC):
         """Return a hash that changes when the table or a file behind it changes."""
 
     def prepare(self, work: Path) -> None:  # noqa: B027 - most sources have nothing to prepare
-        """Unpack into ``work``, a folder on the set's disk, what cannot be read in place."""
+        """Unpack into ``work`` what cannot be read in place; call it before the first `read`.
+
+        What an earlier call left in ``work`` is used again. Afterwards the source reads from
+        there, in this process and in those it is sent to, so that ``work`` has to stay until the
+        last patch is read.
+
+        Args:
+            work: An existing folder with room, on the set's disk.
+
+        Raises:
+            InputError: What is to be unpacked is damaged.
+            DiskFullError: There is no room.
+        """
 
     def __len__(self) -> int:
         return len(self.table)
@@ -73,10 +85,13 @@ class FileSource(Source):
         kind: Kind of the source.
         root: Folder that the column ``path`` starts from.
         table: Columns of :data:`ITEM_COLUMNS`; missing ones are null.
+        mpp: µm/px where it is known.
     """
 
-    def __init__(self, kind: str, root: Path, table: pd.DataFrame) -> None:
-        self.kind, self.root = kind, root
+    def __init__(
+        self, kind: str, root: Path, table: pd.DataFrame, mpp: float | None = None
+    ) -> None:
+        self.kind, self.root, self.mpp = kind, root, mpp
         typed = typed_items(table, root)
         self.table = typed.sort_values("path", kind="stable", ignore_index=True)
 

@@ -56,7 +56,7 @@ def _open_file(path: Path) -> Source:
     if suffix == ".tar":
         return TarSource(path.parent, [path])
     if suffix in SUFFIXES:
-        return FileSource("image", path.parent, items(path.parent, [path]))
+        return FileSource("image", path.parent, items(path.parent, [str(path)]))
     raise InputError(f"{path} is no source of patches; expected {_expected()}")
 
 

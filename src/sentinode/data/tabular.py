@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentinode.data.folders import FOLD_NAMES
-from sentinode.data.labels import binary, read_table
+from sentinode.data.labels import FOLD_NAMES, bare, binary, known_columns, read_table
 from sentinode.data.source import FileSource, Source
 from sentinode.errors import InputError
 
 __all__ = ["TABLE_NAMES", "open_table"]
 
 TABLE_NAMES = ("patches.csv", "patches.parquet")
-KEPT = ("slide", "patient", "centre", "x", "y")
+_COLUMNS = {"path", "label", "id", "split", "slide", "wsi", "patient", "centre", "center"} | {
+    "x", "y", "coord_x", "coord_y",
+}  # fmt: skip
 
 
 def open_table(path: Path) -> Source:
     """Open a table with the column path, one line a patch.
 
-    It may have the columns label, id, slide, patient, centre, x, y (level-0 px) and split (train,
-    valid, test) too. Paths start at the table's folder. A file that is not there puts its patch
-    aside.
+    It may have the columns label, id, slide (or wsi), patient, centre, x, y (level-0 px) and split
+    (train, valid, test) too. Paths start at the table's folder. A file that is not there puts its
+    patch aside.
 
     Raises:
         InputError: A column does not fit, an id stands twice, or none of the files is there.
@@ -34,19 +37,22 @@ def open_table(path: Path) -> Source:
     if frame["path"].isna().any():
         line = int(frame["path"].isna().to_numpy().argmax()) + 2
         raise InputError(f"{path}: line {line} has no path")
-    files = frame["path"].str.replace("\\", "/")
-    table = pd.DataFrame({"path": files, "problem": pd.Series(pd.NA, frame.index, dtype="string")})
-    table["id"] = frame["id"] if "id" in frame else files.str.replace(r"\.\w+$", "", regex=True)
+    files = _below(frame["path"], path.parent)
+    table = known_columns(frame, path)
+    table["path"] = files
+    table["id"] = bare(files)
+    if "id" in frame:
+        table["id"] = frame["id"].fillna(table["id"])
     if "label" in frame:
         table[["label", "problem"]] = binary(frame["label"], path)
         # a patch without a label can still be predicted; it is no finding of packing
         table["problem"] = table["problem"].mask(frame["label"].isna())
-    for name in KEPT:
-        if name in frame:
-            table[name] = _whole(frame[name], name, path) if name in "xy" else frame[name]
+    else:
+        table["problem"] = pd.Series(pd.NA, frame.index, dtype="string")
     if "split" in frame:
         table["source_fold"] = _folds(frame["split"], path)
-    there = pd.Series([(path.parent / name).is_file() for name in files], index=frame.index)
+    start = f"{path.parent}/"
+    there = pd.Series([os.path.isfile(start + f) for f in files], index=frame.index)  # noqa: PTH113
     if not there.any():
         raise InputError(
             f"{path}: none of its {len(frame):,} files is there, as {files.iloc[0]!r}; paths start "
@@ -58,22 +64,26 @@ def open_table(path: Path) -> Source:
 
 def _parquet(path: Path) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (ValueError, OSError) as error:
+        names = pq.read_schema(path).names
+        if "path" not in names:
+            raise InputError(
+                f"{path}: expected the column path (or image, as the Hugging Face hub has it), "
+                f"got {','.join(names)}"
+            )
+        frame = pq.read_table(path, columns=[n for n in names if n in _COLUMNS])
+        text: pd.DataFrame = frame.to_pandas().astype("string")
+        return text
+    except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} is damaged: expected Parquet, {error}") from error
-    if "path" not in frame:
-        raise InputError(
-            f"{path}: expected the column path (or image, as the Hugging Face hub has it), "
-            f"got {','.join(map(str, frame.columns))}"
-        )
-    return frame.astype("string")
 
 
-def _whole(values: pd.Series[str], name: str, path: Path) -> pd.Series[int]:
-    try:
-        return pd.to_numeric(values).astype("Int64")
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: column {name}: expected whole numbers, {error}") from error
+def _below(paths: pd.Series[str], root: Path) -> pd.Series[str]:
+    """Return paths from ``root`` on, with ``/`` between folders, whoever wrote them."""
+    text = paths.str.replace("\\", "/").str.replace(r"^(?:\./+)+", "", regex=True)
+    if text.str.startswith("/").any():  # a set must not hold the paths of one machine
+        text = text.map(lambda p: os.path.relpath(p, root) if p.startswith("/") else p)
+        text = text.astype("string").str.replace(os.sep, "/")
+    return text
 
 
 def _folds(values: pd.Series[str], path: Path) -> pd.Series[str]:
