@@ -120,15 +120,17 @@ def _kaggle(root: Path) -> Source:
     if not len(train):
         raise InputError(f"{root / 'train'} holds no images, {LABELS_FILE} names {len(labels):,}")
     train["id"] = train["id"].str.removeprefix("train/")
-    train["label"] = train["id"].map(labels)
-    named = train["id"].isin(labels.index)
-    train["problem"] = train["id"].map(table["problem"]).where(named, f"no label in {LABELS_FILE}")
+    at = labels.index.get_indexer(pd.Index(train["id"]))
+    named = pd.Series(at >= 0, train.index)
+    train["label"] = labels.array.take(at, allow_fill=True)
+    problem = pd.Series(table["problem"].array.take(at, allow_fill=True), train.index)
+    train["problem"] = problem.where(named, f"no label in {LABELS_FILE}")
     if not named.any():
         raise InputError(
             f"none of the {len(train):,} images in {root / 'train'} is named in {LABELS_FILE}, "
             f"as in {train['id'].iat[0]!r} against {labels.index[0]!r}"
         )
-    missing = labels[~labels.index.isin(train["id"])]
+    missing = labels.drop(labels.index[at[at >= 0]])
     absent = pd.DataFrame({"id": missing.index, "label": missing.to_numpy()})
     absent["path"] = "train/" + absent["id"].astype("string") + ".tif"
     absent["problem"] = f"no image for its line in {LABELS_FILE}"

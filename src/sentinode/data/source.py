@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -101,7 +102,7 @@ class FileSource(Source):
 
     def fingerprint(self) -> str:
         """Hash of the table and of every file's size and time of change."""
-        return fingerprint(self.table, (self.root / name for name in self.table["path"]))
+        return fingerprint(self.table, [f"{self.root}/{p}" for p in self.table["path"].tolist()])
 
 
 def typed_items(table: pd.DataFrame, where: Path) -> pd.DataFrame:
@@ -121,13 +122,15 @@ def typed_items(table: pd.DataFrame, where: Path) -> pd.DataFrame:
     return items
 
 
-def fingerprint(table: pd.DataFrame, files: Iterable[Path]) -> str:
+def fingerprint(table: pd.DataFrame, files: Iterable[Path | str]) -> str:
     """Return the hash of a table and of the size and time of change of files."""
     digest = hashlib.sha256()
-    digest.update(table.to_csv(index=False).encode())
+    for name in table:
+        column: list[str] = table[name].astype("string").fillna("").tolist()
+        digest.update("\n".join([str(name), *column]).encode())
     for file in files:
         try:
-            state = file.stat()
+            state = os.stat(file)  # noqa: PTH116 - of text, many times
         except OSError:
             digest.update(b"?")
             continue
