@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["evaluate", "tables", "metrics", "plots", "phantom", "config", "core", "data"],
+    ["evaluate", "tables", "metrics", "plots", "phantom", "config", "core", "data", "explore"],
 )
 def test_opens_without_torch(package: str) -> None:
     assert "torch" not in loaded_after(f"import sentinode.{package}")

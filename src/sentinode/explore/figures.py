@@ -165,7 +165,9 @@ def difference_figure(normal: NDArray[np.float64], tumour: NDArray[np.float64]) 
         interpolation="none",
         extent=(0, side, side, 0),
     )
-    figure.colorbar(shown, ax=axes, label=f"Luma, from {average:.1f} on")
+    figure.colorbar(
+        shown, ax=axes, label=f"Luma, mean difference {average:.1f} taken off".replace("-", "−")
+    )
     if side >= CENTRE:
         low = (side - CENTRE) / 2
         axes.add_patch(Rectangle((low, low), CENTRE, CENTRE, fill=False, edgecolor=INK))

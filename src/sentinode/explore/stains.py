@@ -30,8 +30,8 @@ FEWEST = 5
 """Below this many estimates a median and its deviation say nothing."""
 DEVIATIONS = 3.5
 """Of Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers."""
-LEAST_ANGLE = 3.0
-"""Degrees; two vectors nearer to each other than this are hard to tell apart by eye."""
+LEAST_ANGLE = 5.0
+"""Degrees; random groups of 32 patches of many slides seldom lie further from their median."""
 NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
