@@ -1,5 +1,6 @@
 import gzip
 import pickle
+from collections import namedtuple
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,9 @@ from builders.hub import parquet, patches, pcam, png, tar
 from builders.sources import SIDE, class_folders, kaggle, picture, save
 from sentinode.config import PackConfig
 from sentinode.data import open_source, pack
-from sentinode.errors import InputError, MissingInputError
+from sentinode.errors import DiskFullError, InputError, MissingInputError
+
+FullDisk = namedtuple("FullDisk", "free")
 
 
 def pixels(root: Path, tmp: Path) -> dict[str, np.ndarray]:
@@ -47,8 +50,61 @@ def test_pcam_one_split_and_labels_from_the_table(tmp_path: Path) -> None:
     Path(str(file).replace("_x.h5", "_y.h5")).unlink()
     assert open_source(file).table["label"].tolist() == [0, 1] * 3
     Path(str(file).replace("_x.h5", "_meta.csv")).unlink()
+    alone = open_source(file).table
+    assert alone["label"].isna().all()
+    assert alone["problem"].isna().all()
+    with file.open("rb") as source, gzip.open(f"{file}.gz", "wb") as target:
+        target.write(source.read())
+    file.unlink()
     with pytest.raises(MissingInputError, match=r"expected .*_y\.h5 or .*_meta\.csv beside it"):
-        open_source(file)
+        open_source(tmp_path)
+
+
+def test_only_the_published_files_say_their_scale(tmp_path: Path) -> None:
+    file = pcam(tmp_path, "train")
+    assert open_source(file).mpp == 0.972
+    other = file.rename(tmp_path / "mine_train_x.h5")
+    assert open_source(other).mpp is None
+
+
+def test_labels_and_slides_of_different_length(tmp_path: Path) -> None:
+    meta = Path(str(pcam(tmp_path, "train")).replace("_x.h5", "_meta.csv"))
+    lines = meta.read_text().splitlines(keepends=True)
+    meta.write_text("".join(lines[:-1]))
+    with pytest.raises(InputError, match=r"_meta\.csv has 5 lines and .*_y\.h5 has 6 labels"):
+        open_source(tmp_path)
+    meta.write_text("".join([*lines[:-1], "5,here,12,True,True,w\n"]))
+    with pytest.raises(InputError, match="column y: expected whole numbers"):
+        open_source(tmp_path)
+
+
+def test_gzipped_patches_are_unpacked_once(tmp_path: Path) -> None:
+    file = pcam(tmp_path / "p", "train", gz=True)
+    (tmp_path / "work").mkdir()
+    source = open_source(tmp_path / "p")
+    with pytest.raises(InputError, match=r"gzipped and cannot be read in place.*gunzip -k"):
+        source.read(0)
+    before = source.fingerprint()
+    source.prepare(tmp_path / "work")
+    assert (source.read(3) == patches(6)[3]).all()
+    assert (pickle.loads(pickle.dumps(source)).read(4) == patches(6)[4]).all()
+    assert source.fingerprint() == before
+    (unpacked,) = (tmp_path / "work").iterdir()
+    made = unpacked.stat().st_mtime_ns
+    open_source(tmp_path / "p").prepare(tmp_path / "work")
+    assert unpacked.stat().st_mtime_ns == made
+    file.write_bytes(file.read_bytes() + gzip.compress(b"more"))
+    open_source(tmp_path / "p").prepare(tmp_path / "work")
+    assert len(list((tmp_path / "work").iterdir())) == 2, "another archive is unpacked anew"
+
+
+def test_unpacking_needs_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pcam(tmp_path, "train", gz=True)
+    source = open_source(tmp_path)
+    monkeypatch.setattr("sentinode.core.files.shutil.disk_usage", lambda _: FullDisk(0))
+    with pytest.raises(DiskFullError, match=r"unpacking .*_x\.h5\.gz needs 0\.00 GB"):
+        source.prepare(tmp_path)
+    assert not list(tmp_path.glob("*-camelyon*"))
 
 
 def test_what_was_unpacked_is_preferred_to_the_archive(tmp_path: Path) -> None:
@@ -228,8 +284,12 @@ def test_damaged_tar(tmp_path: Path) -> None:
 
 def test_a_phantom_cohort_says_what_it_is(tmp_path: Path) -> None:
     root = kaggle(tmp_path)
-    (root / "phantom.json").write_text("{}")
-    assert open_source(root).kind == "phantom"
+    (root / "phantom.json").write_text('{"mpp": 0.972}')
+    source = open_source(root)
+    assert (source.kind, source.mpp) == ("phantom", 0.972)
+    (root / "phantom.json").write_text('{"mpp": "1 um"}')
+    with pytest.raises(InputError, match="mpp is '1 um', expected micrometres"):
+        open_source(root)
 
 
 def test_a_slide_map_for_any_source(tmp_path: Path) -> None:
@@ -249,13 +309,74 @@ def test_a_slide_map_for_any_source(tmp_path: Path) -> None:
         open_source(root, table)
 
 
-def test_class_folders_with_folders_inside_and_a_loop(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "matched"),
+    [
+        (["a", "b"], ["train/a", "valid/b"]),
+        (["data/train/a.tif", "data\\valid\\b.tif"], ["train/a", "valid/b"]),
+        (["./train/a.png", "other/b"], ["train/a"]),
+        (["train/a", "a"], ["train/a"]),
+    ],
+)
+def test_ids_of_a_slide_map_with_and_without_folders(
+    written: list[str], matched: list[str], tmp_path: Path
+) -> None:
+    for name in ("train/a", "valid/b", "valid/c"):
+        save(tmp_path / "f" / f"{name}.png", picture(ord(name[-1])))
+    table = tmp_path / "map.csv"
+    table.write_text("id,wsi\n" + "".join(f"{name},s{i}\n" for i, name in enumerate(written)))
+    slides = open_source(tmp_path / "f", table).table.set_index("id")["slide"]
+    assert slides.dropna().to_dict() == {name: f"s{i}" for i, name in enumerate(matched)}
+
+
+def test_a_slide_map_that_is_not_clear(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f")
+    table = tmp_path / "map.csv"
+    for text, words in (
+        ("id,wsi\np0,s0\n", "'p0' fits more than once; give ids with their folders, as '0/p0'"),
+        ("id,wsi\na/0/p0,s0\nb/0/p0,s1\n", "'0/p0' fits more than once"),
+        ("id,name\np0,s0\n", "expected the columns id,wsi, got id,name"),
+        ("id,wsi\n", "no ids, only a header"),
+        ("id,wsi\nzz.tif,s0\n", "it has 'zz', the patches are called '0/p0', '0/p1', '0/p2'"),
+    ):
+        table.write_text(text)
+        with pytest.raises(InputError, match=words):
+            open_source(root, table)
+    table.write_text("slide,id,coord_x,coord_y\ns0,0/p3.png,5,6\n")
+    row = open_source(root, table).table.set_index("id").loc["0/p3"]
+    assert row[["slide", "x", "y"]].tolist() == ["s0", 5, 6]
+
+
+def test_a_gzipped_slide_map_lies_in_the_folder(tmp_path: Path) -> None:
+    root = class_folders(tmp_path)
+    packed = gzip.compress(b"id,wsi\n0/p0,s0\n")
+    (root / "patch_id_wsi_full.csv.gz").write_bytes(packed)
+    assert open_source(root).table["slide"].dropna().tolist() == ["s0"]
+    (root / "patch_id_wsi_full.csv.gz").write_bytes(packed[:-9])
+    with pytest.raises(InputError, match="expected a CSV with a header"):
+        open_source(root)
+
+
+def test_class_folders_with_folders_inside_and_loops(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "f")
     save(root / "0" / "slide 7" / "a b.png", picture(500))
     (root / "0" / "slide 7" / "loop").symlink_to(root / "0", target_is_directory=True)
-    table = open_source(root).table
-    assert "0/slide 7/a b" in set(table["id"])
-    assert len(table) == 13
+    (root / "0" / "itself").symlink_to(root / "0" / "itself")
+    save(tmp_path / "elsewhere" / "ü.png", picture(501))
+    (root / "1" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    source = open_source(root)
+    assert {"0/slide 7/a b", "1/link/ü"} < set(source.table["id"])
+    assert len(source) == 14
+    row = source.table["id"].tolist().index("1/link/ü")
+    assert (source.read(row) == picture(501)).all()
+
+
+def test_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class_folders(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    here = open_source(Path())
+    assert here.table["path"].tolist() == open_source(tmp_path).table["path"].tolist()
+    assert here.read(0).shape == (SIDE, SIDE, 3)
 
 
 def test_every_source_reaches_a_new_process(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_patches_are_plain_tiffs(cohort: Path) -> None:
 
 def test_source_reads_it(cohort: Path) -> None:
     source = open_source(cohort)
-    assert source.kind == "kaggle"
+    assert (source.kind, source.mpp) == ("phantom", MPP)
     assert len(source) == SMALL.patches
     assert source.table["problem"].isna().all()
     assert source.table["slide"].notna().all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.core import atomic_path, need_disk
+from sentinode.core import Progress, atomic_path, need_disk
 from sentinode.data.decode import PatchProblem
-from sentinode.data.labels import binary, read_table
+from sentinode.data.labels import binary, known_columns, read_table
 from sentinode.data.source import Source, fingerprint, typed_items
 from sentinode.errors import InputError, MissingInputError
 from sentinode.types import UInt8Array
@@ -29,8 +28,13 @@ __all__ = ["Hdf5Source", "is_hdf5", "open_hdf5"]
 MPP = 0.972
 """µm/px of level 2 of CAMELYON16's slides, from which PatchCamelyon was cut (4 x 0.243)."""
 
+PUBLISHED = "camelyonpatch_level_2_"
+"""How the names of the published files begin; of others the scale is not known."""
+
 SPLITS = {"train": "train", "valid": "valid", "test": "test"}
 _NAME = re.compile(r"(?P<stem>(.*_)?)x\.h5(\.gz)?")
+_BLOCK = 4 * 10**6  # bytes
+_LARGEST_LABELS = 256 * 2**20  # bytes of labels that are unpacked in memory
 _CACHE = 64 * 2**20  # bytes of decompressed chunks kept while reading in order
 
 
@@ -43,7 +47,8 @@ def open_hdf5(path: Path) -> Hdf5Source:
     """Open one file ``..._x.h5`` or ``..._x.h5.gz``, or all of a folder.
 
     Beside the images lie their labels, ``..._y.h5`` or ``.h5.gz``, and a table
-    ``..._meta.csv`` with ``wsi``, ``coord_x`` and ``coord_y``; one of the two gives the labels.
+    ``..._meta.csv`` with ``wsi``, ``coord_x``, ``coord_y`` and ``center_tumor_patch``; the latter
+    gives the labels where the former are missing. Without both the patches are unlabelled.
 
     Raises:
         InputError: A file is damaged or they do not belong together.
@@ -67,10 +72,10 @@ class Hdf5Source(Source):
     """
 
     kind = "pcam-hdf5"
-    mpp = MPP
 
     def __init__(self, root: Path, files: list[Path]) -> None:
         self._files = files
+        self.mpp = MPP if all(f.name.startswith(PUBLISHED) for f in files) else None
         self._readable = {f: f for f in files if f.suffix != ".gz"}
         tables = [_table(file) for file in files]
         self._beside = [f for file in files for f in _neighbours(file)]
@@ -84,31 +89,34 @@ class Hdf5Source(Source):
         for number, file in enumerate(self._files):
             if file in self._readable:
                 continue
-            unpacked = work / file.stem
-            count = int((self._file == number).sum())
+            unpacked = work / f"{fingerprint(self.table[:0], [file])[:12]}-{file.stem}"
             if not unpacked.is_file():
-                need_disk(work, count * 96 * 96 * 3, f"unpacking {file.name}")
-                with (
-                    atomic_path(unpacked) as temporary,
-                    temporary.open("wb") as target,
-                    _gunzipped(file) as stream,
-                ):
-                    shutil.copyfileobj(stream, target, 2**22)
-            _check_patches(unpacked, count)
+                _unpack(file, unpacked)
+            _check_patches(unpacked, int((self._file == number).sum()))
             self._readable[file] = unpacked
 
     def read(self, row: int) -> UInt8Array:
-        """Read one patch; see :meth:`Source.read`."""
+        """Read one patch; see :meth:`Source.read`.
+
+        Raises:
+            InputError: The file is gzipped and :meth:`prepare` was not called, or it is gone.
+        """
         file = self._files[self._file[row]]
-        if file not in self._readable:
-            raise PatchProblem(f"unreadable: {file.name} has to be unpacked first")
         if file not in self._open:
-            self._open[file] = h5py.File(self._readable[file], "r", rdcc_nbytes=_CACHE)
+            self._open[file] = _opened(self._ready(file), rdcc_nbytes=_CACHE)
         try:
             patch: UInt8Array = self._open[file]["x"][self._at[row]]
         except (OSError, RuntimeError) as error:  # what h5py raises on damaged chunks
             raise PatchProblem(f"unreadable: {str(error).splitlines()[0]}") from error
         return patch
+
+    def _ready(self, file: Path) -> Path:
+        if file not in self._readable:
+            raise InputError(
+                f"{file} is gzipped and cannot be read in place; pack it first, or unpack it "
+                f"with: gunzip -k {file.name}"
+            )
+        return self._readable[file]
 
     def fingerprint(self) -> str:
         """Hash of the table and of the files' sizes and times."""
@@ -138,18 +146,14 @@ def _table(file: Path) -> pd.DataFrame:
     """Read what is known of the patches of one file."""
     labels, meta = _beside(file, "y.h5"), _beside(file, "meta.csv")
     y = _labels(labels) if labels is not None else None
-    known = _meta(meta) if meta is not None else pd.DataFrame(index=range(len(y or ())))
-    if y is None and "label" not in known:
-        raise MissingInputError(
-            f"{file}: its labels are missing; expected {_stem(file)}y.h5 or "
-            f"{_stem(file)}meta.csv beside it"
+    known = _meta(meta) if meta is not None else None
+    if y is not None and known is not None and len(known) != len(y):
+        raise InputError(
+            f"{meta} has {len(known):,} lines and {labels} has {len(y):,} labels; they do not "
+            "belong together: fetch them again"
         )
-    count = len(y) if y is not None else len(known)
-    if meta is not None and len(known) != count:
-        raise InputError(f"{meta} has {len(known):,} lines, {labels} has {count:,} labels")
-    if file.suffix != ".gz":
-        _check_patches(file, count)
-    table = known.reset_index(drop=True)
+    count = _count(file, len(y) if y is not None else len(known) if known is not None else None)
+    table = pd.DataFrame(index=range(count)) if known is None else known.reset_index(drop=True)
     if y is not None:
         table[["label", "problem"]] = binary(pd.Series(y), labels or file)
     fold = next(
@@ -158,6 +162,18 @@ def _table(file: Path) -> pd.DataFrame:
     table["id"] = [f"{fold or _stem(file)}/{i:06d}" for i in range(count)]
     table["path"] = [f"{file.name}#{i}" for i in range(count)]
     return table.assign(source_fold=fold)
+
+
+def _count(file: Path, said: int | None) -> int:
+    """Return the number of patches; of a gzipped file as the files beside it say."""
+    if file.suffix != ".gz":
+        return _check_patches(file, said)
+    if said is None:
+        raise MissingInputError(
+            f"{file}: expected {_stem(file)}y.h5 or {_stem(file)}meta.csv beside it, or the file "
+            f"unpacked with: gunzip -k {file.name}"
+        )
+    return said
 
 
 def _labels(path: Path) -> NDArray[Any]:
@@ -170,25 +186,51 @@ def _labels(path: Path) -> NDArray[Any]:
 
 def _meta(path: Path) -> pd.DataFrame:
     frame = read_table(path, ("wsi",))
-    names = {"wsi": "slide", "coord_x": "x", "coord_y": "y"}
-    table = frame.rename(columns=names)
-    for name in ("x", "y"):
-        if name in table:
-            table[name] = pd.to_numeric(table[name], errors="coerce").round().astype("Int64")
+    table = known_columns(frame, path)
     if "center_tumor_patch" in frame:
         table[["label", "problem"]] = binary(frame["center_tumor_patch"], path)
-    return table[[n for n in ("slide", "x", "y", "label", "problem") if n in table]]
+    return table
 
 
-def _check_patches(path: Path, count: int) -> None:
+def _check_patches(path: Path, count: int | None) -> int:
+    """Return the number of patches, which has to be ``count`` where that is known."""
     with _dataset(path, "x") as x:
         if x.ndim != 4 or x.shape[-1] != 3 or x.dtype != np.uint8:
             raise InputError(f"{path}: x is {x.dtype} {x.shape}, expected uint8 (N, H, W, 3)")
-        if len(x) != count:
+        if count is not None and len(x) != count:
             raise InputError(
                 f"{path} has {len(x):,} patches and its labels are {count:,}; the files do not "
                 "belong together, or one was cut short: fetch them again"
             )
+        return int(x.shape[0])
+
+
+def _unpack(file: Path, unpacked: Path) -> None:
+    """Unpack a gzipped file, whole or not at all."""
+    size = _unpacked_size(file)
+    need_disk(unpacked.parent, size, f"unpacking {file.name}")
+    with (
+        Progress(f"unpack {file.name}", round(size / 1e6), unit="MB") as progress,
+        atomic_path(unpacked) as temporary,
+        temporary.open("wb") as target,
+        _gunzipped(file) as stream,
+    ):
+        written = 0
+        while block := stream.read(_BLOCK):
+            target.write(block)
+            progress.advance(round((written + len(block)) / 1e6) - round(written / 1e6))
+            written += len(block)
+
+
+def _unpacked_size(file: Path) -> int:
+    """Return the size that a gzip announces in its last four bytes, which hold it modulo 2^32."""
+    packed = file.stat().st_size
+    with file.open("rb") as stream:
+        stream.seek(max(packed - 4, 0))
+        size = int.from_bytes(stream.read(4), "little")
+    while size < packed:
+        size += 2**32
+    return size
 
 
 @contextmanager
@@ -197,20 +239,26 @@ def _dataset(path: Path, name: str) -> Iterator[Any]:
     file: Any = path
     if path.suffix == ".gz":
         with _gunzipped(path) as stream:
-            file = BytesIO(stream.read())
-    try:
-        opened = h5py.File(file, "r")
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected an HDF5 file, it is damaged or cut short "
-            f"({str(error).splitlines()[0]}); fetch it again"
-        ) from error
-    with opened:
+            file = BytesIO(stream.read(_LARGEST_LABELS + 1))
+        if file.getbuffer().nbytes > _LARGEST_LABELS:
+            raise InputError(f"{path} is larger than labels can be; unpack it and look")
+    with _opened(file, path) as opened:
         if name not in opened or not isinstance(opened[name], h5py.Dataset):
             raise InputError(
                 f"{path}: expected a dataset {name!r}, it has {', '.join(opened) or 'none'}"
             )
         yield opened[name]
+
+
+def _opened(file: Path | BytesIO, said: Path | None = None, **options: int) -> Any:
+    try:
+        # without locks: they fail on some network disks, and nobody writes to these files
+        return h5py.File(file, "r", locking=False, **options)
+    except OSError as error:
+        raise InputError(
+            f"{said or file}: expected an HDF5 file, it is damaged or cut short "
+            f"({str(error).splitlines()[0]}); fetch it again"
+        ) from error
 
 
 @contextmanager

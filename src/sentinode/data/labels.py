@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype="string", encoding="utf-8-sig", skipinitialspace=True)
     except FileNotFoundError as error:
         raise MissingInputError(f"no file {path}") from error
-    except (ValueError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:  # of the text, or its gzip
         raise InputError(f"{path}: expected a CSV with a header, {error}") from error
     frame.columns = [str(name).strip() for name in frame.columns]
     missing = [name for name in needed if name not in frame]

@@ -8,15 +8,15 @@ from sentinode.data.decode import SUFFIXES
 from sentinode.data.folders import LABELS_FILE, items, open_folder
 from sentinode.data.hdf5 import is_hdf5, open_hdf5
 from sentinode.data.hub import HubSource, has_images, shards_below
-from sentinode.data.labels import read_slide_map
 from sentinode.data.shards import TarSource
+from sentinode.data.slidemap import join_slides
 from sentinode.data.source import FileSource, Source
 from sentinode.data.tabular import TABLE_NAMES, open_table
 from sentinode.errors import InputError, MissingInputError
 
 __all__ = ["open_source"]
 
-SLIDE_MAPS = ("slide_map.csv", "patch_id_wsi*.csv")
+SLIDE_MAPS = ("slide_map.csv", "patch_id_wsi*.csv", "patch_id_wsi*.csv.gz")
 
 
 def open_source(path: Path, slide_map: Path | None = None) -> Source:
@@ -41,7 +41,7 @@ def open_source(path: Path, slide_map: Path | None = None) -> Source:
     source = _open_folder(path) if path.is_dir() else _open_file(path)
     found = slide_map or _map_in(path)
     if found is not None:
-        _join_slides(source, found)
+        join_slides(source, found)
     return source
 
 
@@ -61,7 +61,7 @@ def _open_file(path: Path) -> Source:
 
 
 def _open_folder(path: Path) -> Source:
-    if any(is_hdf5(p) for p in path.iterdir()):
+    if any(is_hdf5(p) for p in path.glob("*x.h5*")):
         return open_hdf5(path)
     for name in TABLE_NAMES:
         if (path / name).is_file():
@@ -90,20 +90,3 @@ def _map_in(path: Path) -> Path | None:
     folder = path if path.is_dir() else path.parent
     found = [p for pattern in SLIDE_MAPS for p in sorted(folder.glob(pattern))]
     return found[0] if found else None
-
-
-def _join_slides(source: Source, path: Path) -> None:
-    """Write what a slide map knows into the source's table."""
-    known, table = read_slide_map(path), source.table
-    keys = table["id"]
-    if not keys.isin(known.index).any():  # a map by file name, for ids that name folders too
-        keys = keys.str.rpartition("/")[2]
-    matched = keys.isin(known.index)
-    if not matched.any():
-        raise InputError(
-            f"{path}: none of its {len(known):,} ids is one of the {len(table):,} patches, as "
-            f"{known.index[0]!r} against {table['id'].iat[0]!r}"
-        )
-    for name in known:
-        values = keys.map(known[name]).astype(table[name].dtype)
-        table[name] = values.where(matched, table[name])
