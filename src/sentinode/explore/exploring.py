@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinode.config import AuditConfig
-from sentinode.core import atomic_path, provenance, write_text
+from sentinode.core import Provenance, atomic_path, provenance, write_text
 from sentinode.data import AUDIT_FILE, SPLIT_FILE
 from sentinode.errors import InputError
 from sentinode.explore.colour import statistics_of
@@ -104,18 +104,7 @@ def explore(
         problems=problems_of(frame),
         remarks=rules_of(frame, "remarks"),
         excluded=rules_of(frame, "excluded"),
-        provenance=provenance(
-            "explore",
-            config={
-                "near_black_max": limits.near_black_max,
-                "near_white_min": limits.near_white_min,
-                "blur_sharpness": limits.blur_sharpness,
-                "subset": len(chosen),
-            },
-            inputs={"set": packed.meta.content_hash, "manifest": packed.manifest.hash}
-            | ({"split": split.hash} if split is not None else {}),
-            seeds={"explore": seed},
-        ),
+        provenance=_made(packed, limits, split, len(chosen), seed),
     )
     return Explored(facts, pixels)
 
@@ -168,6 +157,19 @@ def _split(packed: PackedSet) -> tuple[Split | None, tuple[str, ...]]:
             "it is not shown: split the set again.",
         )
     return split, ()
+
+
+def _made(
+    packed: PackedSet, limits: AuditConfig, split: Split | None, subset: int, seed: int
+) -> Provenance:
+    used = {"near_black_max", "near_white_min", "blur_sharpness"}
+    inputs = {"set": packed.meta.content_hash, "manifest": packed.manifest.hash}
+    return provenance(
+        "explore",
+        config=limits.model_dump(mode="json", include=used) | {"subset": subset},
+        inputs=inputs | ({"split": split.hash} if split is not None else {}),
+        seeds={"explore": seed},
+    )
 
 
 def _warnings(audited: bool, slides: Slides, stains: Stains) -> list[str]:
