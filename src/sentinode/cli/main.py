@@ -26,6 +26,7 @@ from sentinode.cli.run import demo_command, run_command
 from sentinode.cli.settings import config_command, init_command
 from sentinode.cli.show import show_command
 from sentinode.cli.split import split_command
+from sentinode.cli.stain import stain_command
 from sentinode.cli.submission import submission_command
 from sentinode.cli.train import train_command
 
@@ -69,6 +70,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "split": split_command,
     "explore": explore_command,
     "show": show_command,
+    "stain": stain_command,
     "model": model_command,
     "train": train_command,
     "predict": predict_command,

@@ -10,6 +10,7 @@ from sentinode.data.auditing import (
 )
 from sentinode.data.decode import PatchProblem
 from sentinode.data.packing import pack
+from sentinode.data.restain import RestainedSource, stain_target
 from sentinode.data.source import Source
 from sentinode.data.sources import open_source
 from sentinode.data.splitting import SPLIT_FILE, split
@@ -21,10 +22,12 @@ __all__ = [
     "AuditSummary",
     "Finding",
     "PatchProblem",
+    "RestainedSource",
     "Source",
     "audit",
     "compare_sets",
     "open_source",
     "pack",
     "split",
+    "stain_target",
 ]

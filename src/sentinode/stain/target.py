@@ -1,0 +1,158 @@
+"""Normalisation of patches to the look of a target."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self, cast, get_args
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from sentinode.stain.density import (
+    BACKGROUND,
+    check_images,
+    in_blocks,
+    optical_density,
+    patches,
+    planes,
+    to_rgb,
+)
+from sentinode.stain.estimates import Method, estimate_pooled, strongest, unmix, vectors_of
+from sentinode.stain.lab import from_lab, to_lab
+
+__all__ = ["NORMALISERS", "StainTarget", "fit_target", "normalise"]
+
+Normaliser = Literal["macenko", "vahadane", "reinhard"]
+NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
+
+Row = tuple[float, float, float]
+
+
+class StainTarget(BaseModel):
+    """The look that patches are brought to, as plain JSON values.
+
+    Attributes:
+        method: How it was measured and is applied.
+        vectors: Stain vectors, haematoxylin and eosin, for macenko and vahadane.
+        strongest: 99th percentile of each stain's concentration, for these.
+        mean: Mean of L, a and b, for reinhard.
+        std: Their standard deviation, for reinhard.
+        background: Grey level of unhindered light.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Normaliser
+    vectors: tuple[Row, Row] | None = None
+    strongest: tuple[float, float] | None = None
+    mean: Row | None = None
+    std: Row | None = None
+    background: float = BACKGROUND
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = (
+            (self.mean, self.std) if self.method == "reinhard" else (self.vectors, self.strongest)
+        )
+        if None in needed:
+            raise ValueError(f"a target of {self.method} lacks what it is applied with")
+        return self
+
+
+def fit_target(
+    images: Any, method: Normaliser = "macenko", *, background: float = BACKGROUND
+) -> StainTarget:
+    """Measure the look of one or many target patches together.
+
+    Args:
+        images: uint8 (N, H, W, 3), RGB.
+        method: macenko, vahadane (see :func:`sentinode.stain.estimate`) or reinhard (mean and
+            standard deviation in Lab; Reinhard et al., IEEE CG&A 2001).
+        background: Grey level of unhindered light.
+
+    Raises:
+        ValueError: The images are not as said, the method is unknown, or they show too little
+            tissue to measure stains.
+    """
+    check_images(images)
+    if method not in NORMALISERS:
+        raise ValueError(f"method is one of {', '.join(NORMALISERS)}, got {method!r}")
+    if method == "reinhard":
+        lab = _host(to_lab(planes(images))).astype(np.float64)
+        return StainTarget(method=method, mean=_row(lab.mean((0, 2))), std=_row(lab.std((0, 2))))
+    vectors = estimate_pooled(images, method, background=background)
+    if np.isnan(_host(vectors)).any():
+        raise ValueError(
+            "the target shows too little stained tissue, or one colour only; choose another one"
+        )
+    pooled = planes(images.reshape(1, -1, images.shape[2], 3))
+    density = optical_density(pooled, background)
+    most = strongest(unmix(density, vectors[None, ...]))
+    first, second = _host(vectors).astype(float)
+    return StainTarget(
+        method=method,
+        vectors=(_row(first), _row(second)),
+        strongest=cast(tuple[float, float], tuple(_host(most)[0].astype(float).tolist())),
+        background=background,
+    )
+
+
+def normalise(images: Any, target: StainTarget) -> Any:
+    """Bring each patch to the look of a target.
+
+    A patch whose own stains cannot be measured (less than 1 % stained, or of one colour) comes
+    back as it is.
+
+    Args:
+        images: uint8 (N, H, W, 3), RGB.
+        target: Of :func:`fit_target`.
+
+    Returns:
+        uint8 (N, H, W, 3), of the kind and on the device of ``images``.
+    """
+    check_images(images)
+    work = _reinhard if target.method == "reinhard" else _by_vectors
+    return in_blocks(images, lambda some: work(some, target))
+
+
+def _by_vectors(images: Any, target: StainTarget) -> Any:
+    xp = array_namespace(images)
+    density = optical_density(planes(images), target.background)
+    vectors = vectors_of(density, cast(Method, target.method))
+    concentrations = unmix(density, vectors)
+    most = strongest(concentrations)
+    scale = _array(target.strongest, images) / most
+    mix = xp.matrix_transpose(_array(target.vectors, images)) * scale[:, None, :]
+    known = xp.all(xp.isfinite(mix.reshape(-1, 6)), axis=1) & xp.all(most > 1e-6, axis=1)
+    mix = xp.where(known[:, None, None], mix, xp.zeros_like(mix))
+    concentrations = xp.where(known[:, None, None], concentrations, xp.zeros_like(concentrations))
+    stained = patches(to_rgb(mix @ concentrations, target.background), images)
+    return xp.where(known[:, None, None, None], stained, images)
+
+
+def _reinhard(images: Any, target: StainTarget) -> Any:
+    xp = array_namespace(images)
+    lab = to_lab(planes(images))
+    mean = xp.mean(lab, axis=2, keepdims=True)
+    centred = lab - mean
+    std = xp.sqrt(xp.mean(centred * centred, axis=2, keepdims=True))
+    known = xp.all(std > 1e-3, axis=1)[:, None, :]
+    scale = _array(target.std, images)[None, :, None] / xp.where(known, std, xp.ones_like(std))
+    moved = centred * scale + _array(target.mean, images)[None, :, None]
+    return xp.where(known[..., None], patches(from_lab(moved), images), images)
+
+
+def _array(values: Any, like: Any) -> Any:
+    xp = array_namespace(like)
+    return xp.asarray(values, dtype=xp.float32, device=device(like))
+
+
+def _host(values: Any) -> np.ndarray:
+    """Return values as a NumPy array, wherever they lie."""
+    moved = values.cpu() if hasattr(values, "cpu") else values
+    return np.asarray(moved)
+
+
+def _row(values: np.ndarray) -> Row:
+    red, green, blue = values.tolist()
+    return float(red), float(green), float(blue)
