@@ -124,10 +124,12 @@ def _by_vectors(images: Any, target: StainTarget) -> Any:
     scale = _array(target.strongest, images) / most
     mix = xp.matrix_transpose(_array(target.vectors, images)) * scale[:, None, :]
     known = xp.all(xp.isfinite(mix.reshape(-1, 6)), axis=1) & xp.all(most > 1e-6, axis=1)
-    mix = xp.where(known[:, None, None], mix, xp.zeros_like(mix))
-    concentrations = xp.where(known[:, None, None], concentrations, xp.zeros_like(concentrations))
+    if not xp.all(known):
+        shown = known[:, None, None]
+        mix = xp.where(shown, mix, xp.zeros_like(mix))
+        concentrations = xp.where(shown, concentrations, xp.zeros_like(concentrations))
     stained = patches(to_rgb(mix @ concentrations, target.background), images)
-    return xp.where(known[:, None, None, None], stained, images)
+    return stained if xp.all(known) else xp.where(known[:, None, None, None], stained, images)
 
 
 def _reinhard(images: Any, target: StainTarget) -> Any:
@@ -139,7 +141,8 @@ def _reinhard(images: Any, target: StainTarget) -> Any:
     known = xp.all(std > 1e-3, axis=1)[:, None, :]
     scale = _array(target.std, images)[None, :, None] / xp.where(known, std, xp.ones_like(std))
     moved = centred * scale + _array(target.mean, images)[None, :, None]
-    return xp.where(known[..., None], patches(from_lab(moved), images), images)
+    stained = patches(from_lab(moved), images)
+    return stained if xp.all(known) else xp.where(known[..., None], stained, images)
 
 
 def _array(values: Any, like: Any) -> Any:
