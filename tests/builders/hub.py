@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from builders.sources import picture
+from sentinode.config import PackConfig
+from sentinode.data import open_source, pack
 
 SIDE = 96
 
@@ -95,3 +97,9 @@ def tar(path: Path, count: int = 6, *, ending: str = "cls", seed: int = 0) -> Pa
                 member.size = len(content)
                 shard.addfile(member, io.BytesIO(content))
     return path
+
+
+def packed_pixels(root: Path, tmp: Path) -> dict[str, np.ndarray]:
+    """Pack a source into ``tmp`` and return each patch by its id: uint8 (H, W, 3)."""
+    packed = pack(open_source(root), tmp / "set", PackConfig())
+    return dict(zip(packed.manifest.frame["id"], packed.images, strict=True))

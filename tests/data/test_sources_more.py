@@ -1,285 +1,16 @@
 import gzip
 import pickle
-from collections import namedtuple
 from pathlib import Path
 
-import h5py
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from builders.hub import parquet, patches, pcam, png, tar
+from builders.hub import parquet, pcam, tar
 from builders.sources import SIDE, class_folders, kaggle, picture, save
+from builders.work import third_patch
 from sentinode.config import PackConfig
+from sentinode.core import spread
 from sentinode.data import open_source, pack
-from sentinode.errors import DiskFullError, InputError, MissingInputError
-
-FullDisk = namedtuple("FullDisk", "free")
-
-
-def pixels(root: Path, tmp: Path) -> dict[str, np.ndarray]:
-    """Pack a source and return each patch by its id."""
-    packed = pack(open_source(root), tmp / "set", PackConfig())
-    return dict(zip(packed.manifest.frame["id"], packed.images, strict=True))
-
-
-@pytest.mark.parametrize("gz", [False, True])
-def test_pcam_as_published(gz: bool, tmp_path: Path) -> None:
-    for number, split in enumerate(("train", "valid", "test")):
-        pcam(tmp_path / "p", split, gz=gz, seed=number)
-    source = open_source(tmp_path / "p")
-    assert (source.kind, source.mpp, len(source)) == ("pcam-hdf5", 0.972, 18)
-    table = source.table.set_index("id")
-    assert table["label"].tolist() == [0, 1] * 9
-    assert table.loc["valid/000004", ["slide", "x", "y", "source_fold"]].tolist() == [
-        "camelyon16_valid_001",
-        204,
-        104,
-        "valid",
-    ]
-    found = pixels(tmp_path / "p", tmp_path)
-    assert (found["valid/000003"] == patches(6, 1)[3]).all()
-    assert (found["test/000005"] == patches(6, 2)[5]).all()
-
-
-def test_pcam_one_split_and_labels_from_the_table(tmp_path: Path) -> None:
-    file = pcam(tmp_path, "train")
-    assert len(open_source(file)) == 6
-    Path(str(file).replace("_x.h5", "_y.h5")).unlink()
-    assert open_source(file).table["label"].tolist() == [0, 1] * 3
-    Path(str(file).replace("_x.h5", "_meta.csv")).unlink()
-    alone = open_source(file).table
-    assert alone["label"].isna().all()
-    assert alone["problem"].isna().all()
-    with file.open("rb") as source, gzip.open(f"{file}.gz", "wb") as target:
-        target.write(source.read())
-    file.unlink()
-    with pytest.raises(MissingInputError, match=r"expected .*_y\.h5 or .*_meta\.csv beside it"):
-        open_source(tmp_path)
-
-
-def test_only_the_published_files_say_their_scale(tmp_path: Path) -> None:
-    file = pcam(tmp_path, "train")
-    assert open_source(file).mpp == 0.972
-    other = file.rename(tmp_path / "mine_train_x.h5")
-    assert open_source(other).mpp is None
-
-
-def test_labels_and_slides_of_different_length(tmp_path: Path) -> None:
-    meta = Path(str(pcam(tmp_path, "train")).replace("_x.h5", "_meta.csv"))
-    lines = meta.read_text().splitlines(keepends=True)
-    meta.write_text("".join(lines[:-1]))
-    with pytest.raises(InputError, match=r"_meta\.csv has 5 lines and .*_y\.h5 has 6 labels"):
-        open_source(tmp_path)
-    meta.write_text("".join([*lines[:-1], "5,here,12,True,True,w\n"]))
-    with pytest.raises(InputError, match="column y: expected whole numbers"):
-        open_source(tmp_path)
-
-
-def test_gzipped_patches_are_unpacked_once(tmp_path: Path) -> None:
-    file = pcam(tmp_path / "p", "train", gz=True)
-    (tmp_path / "work").mkdir()
-    source = open_source(tmp_path / "p")
-    with pytest.raises(InputError, match=r"gzipped and cannot be read in place.*gunzip -k"):
-        source.read(0)
-    before = source.fingerprint()
-    source.prepare(tmp_path / "work")
-    assert (source.read(3) == patches(6)[3]).all()
-    assert (pickle.loads(pickle.dumps(source)).read(4) == patches(6)[4]).all()
-    assert source.fingerprint() == before
-    (unpacked,) = (tmp_path / "work").iterdir()
-    made = unpacked.stat().st_mtime_ns
-    open_source(tmp_path / "p").prepare(tmp_path / "work")
-    assert unpacked.stat().st_mtime_ns == made
-    file.write_bytes(file.read_bytes() + gzip.compress(b"more"))
-    open_source(tmp_path / "p").prepare(tmp_path / "work")
-    assert len(list((tmp_path / "work").iterdir())) == 2, "another archive is unpacked anew"
-
-
-def test_unpacking_needs_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pcam(tmp_path, "train", gz=True)
-    source = open_source(tmp_path)
-    monkeypatch.setattr("sentinode.core.files.shutil.disk_usage", lambda _: FullDisk(0))
-    with pytest.raises(DiskFullError, match=r"unpacking .*_x\.h5\.gz needs 0\.00 GB"):
-        source.prepare(tmp_path)
-    assert not list(tmp_path.glob("*-camelyon*"))
-
-
-def test_what_was_unpacked_is_preferred_to_the_archive(tmp_path: Path) -> None:
-    file = pcam(tmp_path, "train")
-    file.with_name(file.name + ".gz").write_bytes(b"half an archive")
-    assert len(open_source(tmp_path)) == 6
-
-
-@pytest.mark.parametrize(
-    ("harm", "words"),
-    [
-        ("truncated", "damaged or cut short"),
-        ("no x", "expected a dataset 'x', it has patches"),
-        ("other length", "has 5 patches and its labels are 6"),
-        ("floats", r"x is float64 \(6, 4\), expected uint8"),
-        ("labels", "y has the shape"),
-        ("text", "expected an HDF5 file"),
-    ],
-)
-def test_damaged_hdf5(harm: str, words: str, tmp_path: Path) -> None:
-    file = pcam(tmp_path, "train")
-    if harm == "truncated":
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    elif harm == "text":
-        file.write_text("<html>too many requests</html>")
-    elif harm == "labels":
-        with h5py.File(str(file).replace("_x", "_y"), "w") as opened:
-            opened["y"] = np.zeros((6, 2))
-    else:
-        with h5py.File(file, "w") as opened:
-            if harm == "no x":
-                opened["patches"] = patches(6)
-            elif harm == "other length":
-                opened["x"] = patches(5)
-            else:
-                opened["x"] = np.zeros((6, 4))
-    with pytest.raises(InputError, match=words):
-        open_source(tmp_path)
-
-
-def test_gzip_that_ends_early_or_is_none(tmp_path: Path) -> None:
-    file = pcam(tmp_path / "p", "train", gz=True)
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="is damaged or ends early"):
-        pack(open_source(tmp_path / "p"), tmp_path / "set", PackConfig())
-    assert not list((tmp_path / "set").rglob("*.h5*"))
-    file.write_bytes(whole)
-    assert len(pack(open_source(tmp_path / "p"), tmp_path / "set", PackConfig()).manifest) == 6
-    labels = Path(str(file).replace("_x", "_y"))
-    labels.write_bytes(b"no gzip")
-    with pytest.raises(InputError, match="is damaged or ends early"):
-        open_source(tmp_path / "p")
-    with gzip.open(labels, "wb") as stream:
-        stream.write(b"no HDF5")
-    with pytest.raises(InputError, match="expected an HDF5 file"):
-        open_source(tmp_path / "p")
-
-
-def test_a_table_of_paths(tmp_path: Path) -> None:
-    for i in range(3):
-        save(tmp_path / "a ü" / f"p {i}.png", picture(i))
-    text = (
-        "\ufeffpath, label ,slide,patient,x,y,split\r\n"
-        '"a ü/p 0.png", 1.0 ,s1,p1,5,6,train\r\n'
-        "a ü\\p 1.png,0,s2,p2,7,8,val\r\n"
-        "a ü/p 2.png,,s2,p2,,,Test\r\n"
-        "a ü/gone.png,1,s3,p3,1,1,train\r\n"
-        "a ü/other.png,7,s3,p3,1,1,train\r\n"
-    )
-    (tmp_path / "patches.csv").write_bytes(text.encode())
-    source = open_source(tmp_path)
-    table = source.table.set_index("id")
-    assert source.kind == "table"
-    assert table["label"].fillna(-1).to_dict() == {
-        "a ü/p 0": 1,
-        "a ü/p 1": 0,
-        "a ü/p 2": -1,
-        "a ü/gone": 1,
-        "a ü/other": -1,
-    }
-    assert table["source_fold"].tolist() == ["train", "train", "train", "valid", "test"]
-    assert table.loc["a ü/p 1", ["slide", "patient", "x", "y"]].tolist() == ["s2", "p2", 7, 8]
-    assert table["problem"].dropna().to_dict() == {
-        "a ü/gone": "missing: there is no such file",
-        "a ü/other": "missing: there is no such file",
-    }
-    assert (pixels(tmp_path, tmp_path)["a ü/p 1"] == picture(1)).all()
-    named = tmp_path / "other.parquet"
-    frame = pd.DataFrame({"path": ["a ü/p 0.png"], "label": [True], "id": ["one"]})
-    frame.to_parquet(named)
-    assert open_source(named).table["label"].tolist() == [1]
-    assert open_source(named).table["id"].tolist() == ["one"]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("file,label\na.png,1\n", "expected the columns path, got file,label"),
-        ("path\n", "no patches, only a header"),
-        ("path,label\nb.png,1\n", "none of its 1 files is there"),
-        ("path,label\na.png,1\na.png,0\n", "two patches have the id 'a'"),
-        ("path,label\na.png,tumour\n", "1 of 1 labels are not 0 or 1"),
-        ("path,split\na.png,holdout\n", "split 'holdout' is not known"),
-        ("path,x\na.png,left\n", "column x: expected whole numbers"),
-        ("path,label\n,1\n", "line 2 has no path"),
-    ],
-)
-def test_wrong_tables(text: str, words: str, tmp_path: Path) -> None:
-    save(tmp_path / "a.png", picture(1))
-    (tmp_path / "patches.csv").write_text(text)
-    with pytest.raises(InputError, match=words):
-        open_source(tmp_path)
-
-
-def test_parquet_as_the_hub_stores_it(tmp_path: Path) -> None:
-    for i in range(2):
-        parquet(tmp_path / "h" / "data" / f"train-0000{i}-of-00002.parquet", seed=i)
-    parquet(tmp_path / "h" / "data" / "validation-00000-of-00001.parquet", seed=2)
-    source = open_source(tmp_path / "h")
-    assert (source.kind, len(source)) == ("parquet-images", 18)
-    assert source.table["source_fold"].value_counts().to_dict() == {"train": 12, "valid": 6}
-    assert source.table["label"].tolist() == [0, 1] * 9
-    found = pixels(tmp_path / "h", tmp_path)
-    name = "data/train-00001-of-00002/000005"
-    assert (found[name] == patches(6, 1)[5]).all()
-    assert len(open_source(tmp_path / "h" / "data" / "train-00000-of-00002.parquet")) == 6
-
-
-def test_the_hubs_class_names_decide_what_a_number_means(tmp_path: Path) -> None:
-    file = parquet(tmp_path / "train.parquet", names=["tumor", "normal"])
-    assert open_source(file).table["label"].tolist() == [1, 0] * 3
-    file = parquet(tmp_path / "train.parquet", names=["0", "1"])
-    assert open_source(file).table["label"].tolist() == [0, 1] * 3
-
-
-def test_damaged_parquet(tmp_path: Path) -> None:
-    file = parquet(tmp_path / "train.parquet")
-    file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(InputError, match="is damaged: expected Parquet"):
-        open_source(file)
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    images = [{"bytes": png(patches(1)[0]), "path": "a"}, {"bytes": b"x", "path": "b"}, None]
-    pq.write_table(pa.table({"image": pa.array(images, kind)}), file)
-    packed = pack(open_source(file), tmp_path / "set", PackConfig())
-    problems = packed.manifest.frame["problem"]
-    assert pd.isna(problems[0])
-    assert "not an image" in problems[1]
-    assert "bytes are missing" in problems[2]
-    (tmp_path / "t").mkdir()
-    pq.write_table(pa.table({"a": [1]}), tmp_path / "t" / "a.parquet")
-    with pytest.raises(InputError, match="expected the column path"):
-        open_source(tmp_path / "t" / "a.parquet")
-
-
-@pytest.mark.parametrize("ending", ["cls", "json"])
-def test_webdataset(ending: str, tmp_path: Path) -> None:
-    tar(tmp_path / "w" / "train-000000.tar", ending=ending)
-    tar(tmp_path / "w" / "val-000000.tar", ending=ending, seed=1)
-    source = open_source(tmp_path / "w")
-    assert source.kind == "webdataset"
-    assert source.table["label"].tolist() == [0, 1] * 6
-    assert source.table["source_fold"].tolist() == ["train"] * 6 + ["valid"] * 6
-    assert source.table["slide"].notna().all() == (ending == "json")
-    assert (pixels(tmp_path / "w", tmp_path)["val-000000/k004"] == patches(6, 1)[4]).all()
-
-
-def test_damaged_tar(tmp_path: Path) -> None:
-    file = tar(tmp_path / "a.tar")
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
-    with pytest.raises(InputError, match="expected an uncompressed tar file"):
-        open_source(file)
-    file.write_bytes(b"no tar")
-    with pytest.raises(InputError, match="expected an uncompressed tar file"):
-        open_source(file)
+from sentinode.errors import InputError
 
 
 def test_a_phantom_cohort_says_what_it_is(tmp_path: Path) -> None:
@@ -381,12 +112,32 @@ def test_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_source_reaches_a_new_process(tmp_path: Path) -> None:
     pcam(tmp_path / "p")
+    pcam(tmp_path / "gz", gz=True)
     parquet(tmp_path / "h" / "train.parquet")
     tar(tmp_path / "w" / "a.tar")
-    for name in ("p", "h", "w"):
-        source = open_source(tmp_path / name)
-        first = source.read(2)
+    class_folders(tmp_path / "c")
+    kaggle(tmp_path / "k")
+    (tmp_path / "c" / "t.csv").write_text("path,label\n0/p0.png,0\n0/p1.png,1\n1/p0.png,0\n")
+    sources = [open_source(tmp_path / n) for n in ("p", "gz", "h", "w", "c", "k", "c/t.csv")]
+    for source in sources:
+        source.prepare(tmp_path)
+    here = [source.read(2) for source in sources]  # what this opens must not hinder sending it
+    for number, there in spread(third_patch, sources, range(len(sources)), 2):
+        assert (there == here[number]).all()
+    for source in sources:
         again = pickle.loads(pickle.dumps(source))
-        assert (again.read(2) == first).all()
-        assert source.fingerprint() == again.fingerprint()
-    assert SIDE == 24
+        assert again.fingerprint() == source.fingerprint()
+        assert again.table.equals(source.table)
+
+
+def test_a_packed_set_is_no_source(tmp_path: Path) -> None:
+    pack(open_source(kaggle(tmp_path / "k")), tmp_path / "set", PackConfig())
+    with pytest.raises(InputError, match="is a packed set already"):
+        open_source(tmp_path / "set")
+
+
+def test_one_image_needs_no_slide_map(tmp_path: Path) -> None:
+    root = class_folders(tmp_path)
+    save(root / "one.png", picture(1))
+    (root / "slide_map.csv").write_text("id,wsi\n0/p0,s0\n")
+    assert len(open_source(root / "one.png")) == 1

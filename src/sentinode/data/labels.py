@@ -42,7 +42,7 @@ CLASS_NAMES = {
 _COLUMNS = {"wsi": "slide", "coord_x": "x", "coord_y": "y", "center": "centre"}
 """Other names that a column of a source's table goes by."""
 
-_LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+_TRUTH = {"false": "0", "true": "1"}
 
 
 def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -107,7 +107,8 @@ def binary(values: pd.Series[Any], where: Path) -> pd.DataFrame:
         InputError: Fewer than half of the values given are such labels.
     """
     text = values.astype("string").str.strip().str.lower()
-    label = text.map(_LABELS).astype("Int8")
+    number = pd.to_numeric(text.replace(_TRUTH), errors="coerce")
+    label = number.where(number.isin([0, 1])).astype("Int8")
     wrong = text.notna() & label.isna()
     if wrong.sum() * 2 > text.notna().sum():
         raise InputError(
@@ -122,7 +123,8 @@ def binary(values: pd.Series[Any], where: Path) -> pd.DataFrame:
 def named_classes(names: pd.Series[Any]) -> pd.Series[Any]:
     """Turn names of classes, as in "Tumor", into 0 and 1; what is no such name stays."""
     plain = names.astype("string").str.strip().str.lower().str.replace(r"[-\s]+", "_", regex=True)
-    return plain.map(CLASS_NAMES).astype("string").fillna(names.astype("string"))
+    numbers = plain.map({name: str(label) for name, label in CLASS_NAMES.items()})
+    return numbers.astype("string").fillna(names.astype("string"))
 
 
 def known_columns(frame: pd.DataFrame, where: Path) -> pd.DataFrame:
@@ -147,12 +149,19 @@ def known_columns(frame: pd.DataFrame, where: Path) -> pd.DataFrame:
     for name in ("x", "y"):
         if name in renamed:
             try:
-                columns[name] = pd.to_numeric(renamed[name].astype("string")).astype("Int64")
+                columns[name] = _whole(pd.to_numeric(renamed[name].astype("string")))
             except (ValueError, TypeError) as error:
                 raise InputError(
                     f"{where}: column {name}: expected whole numbers, {error}"
                 ) from error
     return pd.DataFrame(columns, index=frame.index)
+
+
+def _whole(numbers: pd.Series[Any]) -> pd.Series[Any]:
+    broken = numbers.notna() & (numbers % 1 != 0)  # `astype` alone cuts fractions off
+    if broken.any():
+        raise ValueError(f"got {numbers[broken].iloc[0]}")
+    return numbers.astype("Int64")
 
 
 def read_slide_map(path: Path) -> pd.DataFrame:

@@ -7,12 +7,14 @@ from pathlib import Path
 from sentinode.data.decode import SUFFIXES
 from sentinode.data.folders import LABELS_FILE, items, open_folder
 from sentinode.data.hdf5 import is_hdf5, open_hdf5
-from sentinode.data.hub import HubSource, has_images, shards_below
-from sentinode.data.shards import TarSource
+from sentinode.data.hub import HubSource, has_images
+from sentinode.data.shards import shards_below
 from sentinode.data.slidemap import join_slides
 from sentinode.data.source import FileSource, Source
 from sentinode.data.tabular import TABLE_NAMES, open_table
+from sentinode.data.tars import TarSource
 from sentinode.errors import InputError, MissingInputError
+from sentinode.tables import IMAGES_FILE
 
 __all__ = ["open_source"]
 
@@ -39,7 +41,7 @@ def open_source(path: Path, slide_map: Path | None = None) -> Source:
     if not path.exists():
         raise MissingInputError(f"no file or folder {path}")
     source = _open_folder(path) if path.is_dir() else _open_file(path)
-    found = slide_map or _map_in(path)
+    found = slide_map or (_map_in(path) if path.is_dir() else None)
     if found is not None:
         join_slides(source, found)
     return source
@@ -61,20 +63,31 @@ def _open_file(path: Path) -> Source:
 
 
 def _open_folder(path: Path) -> Source:
+    if (path / IMAGES_FILE).is_file():
+        raise InputError(
+            f"{path} is a packed set already, expected what it was packed from; audit, split and "
+            "train take it as it is"
+        )
+    kaggle = (path / LABELS_FILE).is_file()
+    source = None if kaggle else _open_shards(path)
+    source = open_folder(path) if source is None else source
+    if source is None:
+        raise InputError(f"{path} holds no patches; expected {_expected()}")
+    return source
+
+
+def _open_shards(path: Path) -> Source | None:
     if any(is_hdf5(p) for p in path.glob("*x.h5*")):
         return open_hdf5(path)
     for name in TABLE_NAMES:
         if (path / name).is_file():
             return _open_file(path / name)
-    parquet = shards_below(path)
+    parquet = shards_below(path, ".parquet")
     if parquet and has_images(parquet[0]):
         return HubSource(path, parquet)
-    if tars := sorted(path.glob("*.tar")):
+    if tars := shards_below(path, ".tar"):
         return TarSource(path, tars)
-    source = open_folder(path)
-    if source is None:
-        raise InputError(f"{path} holds no patches; expected {_expected()}")
-    return source
+    return None
 
 
 def _expected() -> str:
@@ -86,7 +99,6 @@ def _expected() -> str:
     )
 
 
-def _map_in(path: Path) -> Path | None:
-    folder = path if path.is_dir() else path.parent
+def _map_in(folder: Path) -> Path | None:
     found = [p for pattern in SLIDE_MAPS for p in sorted(folder.glob(pattern))]
     return found[0] if found else None
