@@ -66,3 +66,7 @@ class BusyError(SentinodeError, RuntimeError):
 
 class WorkerLostError(SentinodeError, RuntimeError):
     """A worker process was ended from outside before its work was done."""
+
+
+class NetworkError(SentinodeError, RuntimeError):
+    """What was to be fetched could not be: offline, refused, or broken off too often."""

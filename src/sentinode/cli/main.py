@@ -16,6 +16,7 @@ import typer.core
 from sentinode import __version__
 from sentinode.cli.audit import audit_command
 from sentinode.cli.doctor import doctor_command
+from sentinode.cli.download import download_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.explore import explore_command
 from sentinode.cli.model import model_command
@@ -65,6 +66,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "init": init_command,
     "config": config_command,
     "phantom": phantom_command,
+    "download": download_command,
     "pack": pack_command,
     "audit": audit_command,
     "split": split_command,

@@ -37,9 +37,12 @@ class Progress:
         done: Units already finished by an earlier, interrupted run.
     """
 
-    def __init__(self, title: str, total: int | None, unit: str = "patches", done: int = 0) -> None:
+    def __init__(
+        self, title: str, total: float | None, unit: str = "patches", done: int = 0
+    ) -> None:
         self._title, self._total, self._unit = title, total, unit
-        self._done, self._started_at = done, done
+        self._done: float = done
+        self._started_at: float = done
         self._console = Console(stderr=True)
         self._note = ""
         self._bar = RichProgress(
@@ -63,7 +66,13 @@ class Progress:
         self._bar.start()
         return self
 
-    def advance(self, n: int = 1, **facts: float | str) -> None:
+    def expect(self, total: float, done: float = 0) -> None:
+        """Say how much there is in all, and how much of it was there before, once that is known."""
+        self._total, self._done, self._started_at = total, done, done
+        self._start = time.perf_counter()
+        self._bar.update(self._task, total=total, completed=done)
+
+    def advance(self, n: float = 1, **facts: float | str) -> None:
         """Count ``n`` more units and show facts such as ``loss=0.31`` beside the bar."""
         self._done += n
         if facts:
@@ -101,9 +110,9 @@ class Progress:
 
     def _line(self) -> None:
         elapsed = time.perf_counter() - self._start
-        parts = [f"{self._title}: {self._done:,}"]
+        parts = [f"{self._title}: {self._done:,.0f}"]
         if self._total is not None:
-            parts[0] += f" of {self._total:,} {self._unit}"
+            parts[0] += f" of {self._total:,.0f} {self._unit}"
             if self._done < self._total and self.rate:
                 parts.append(f"{(self._total - self._done) / self.rate:.0f} s left")
         parts += [f"{self.rate:.0f} {self._unit}/s", f"{elapsed:.1f} s", self._note]

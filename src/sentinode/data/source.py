@@ -95,10 +95,16 @@ class FileSource(Source):
         self.kind, self.root, self.mpp = kind, root, mpp
         typed = typed_items(table, root)
         self.table = typed.sort_values("path", kind="stable", ignore_index=True)
+        self._names: list[str] | None = None
 
     def read(self, row: int) -> UInt8Array:
         """Read the file of one patch; see :meth:`Source.read`."""
-        return read_patch(f"{self.root}/{self.table['path'].iat[row]}")
+        if self._names is None:  # a list: to ask the table costs more than to read the file
+            self._names = self.table["path"].tolist()
+        return read_patch(f"{self.root}/{self._names[row]}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_names": None}
 
     def fingerprint(self) -> str:
         """Hash of the table and of every file's size and time of change."""
