@@ -21,7 +21,7 @@ ATTEMPTS = 6  # in a row without a byte
 FIRST_WAIT = 1.0  # s, doubled after each of them
 LONGEST_WAIT = 60.0
 TIMEOUT = 30.0
-BLOCK = 2**20
+BLOCK = 2**18
 AGAIN = {408, 425, 429, 500, 502, 503, 504}  # answers that another attempt may better
 
 
@@ -93,14 +93,14 @@ def _go_on(url: str, part: Path, progress: Progress) -> None:
         if total is not None:
             need_disk(part.parent, total - have, part.stem)
             progress.expect(total / 1e6, have / 1e6)
-        with part.open("ab" if onward else "wb") as target:
+        with part.open("ab" if onward else "wb", buffering=0) as target:
             _copy(answer, target, progress)
     if total is not None and _size(part) < total:
         raise ConnectionError(f"broke off at {_size(part):,} of {total:,} bytes")
 
 
-def _copy(answer: IO[bytes], target: IO[bytes], progress: Progress) -> None:
-    while block := answer.read(BLOCK):
+def _copy(answer: http.client.HTTPResponse, target: IO[bytes], progress: Progress) -> None:
+    while block := answer.read1(BLOCK):  # what has come, so that a break loses nothing
         target.write(block)
         progress.advance(len(block) / 1e6)
 
