@@ -36,15 +36,15 @@ def stained(count: int, size: int, seed: int = 0, tilt: float = 0.0) -> UInt8Arr
 def looked_set(folder: Path, images: UInt8Array, **columns: Any) -> PackedSet:
     """Write images as a packed set; ``columns`` replace those of the manifest."""
     count, size = len(images), images.shape[1]
-    measured = [measure(np.ascontiguousarray(image)) for image in images]
-    frame = pd.DataFrame([numbers for numbers, _ in measured])
+    numbers, coarse = measure(np.ascontiguousarray(images))
+    frame = pd.DataFrame(numbers)
     frame["id"] = [f"p{i:04d}" for i in range(count)]
     frame["path"] = frame["id"] + ".png"
     frame["label"] = pd.array(np.arange(count) % 2, dtype="Int8")
     manifest = Manifest.make(frame.assign(**columns), {})
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", images)
-    np.save(folder / "coarse.npy", np.stack([look for _, look in measured]))
+    np.save(folder / "coarse.npy", coarse)
     manifest.write(folder / "manifest.parquet")
     made = provenance("pack").model_dump(mode="json")
     meta = {"format": SET_FORMAT, "kind": "test", "count": count, "size": size, "mpp": 0.97}

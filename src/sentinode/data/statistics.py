@@ -24,6 +24,8 @@ STATISTICS_DTYPES = (
     | dict.fromkeys(("saturation", "sharpness", "tissue"), "float32")
 )
 
+MOST_IN_32_BITS = (2**32 - 1) // 255**2
+
 _STAINED = 255.0**3 * np.exp(-TISSUE_DENSITY)
 
 
@@ -47,8 +49,9 @@ def measure(patches: UInt8Array) -> tuple[dict[str, NDArray[Any]], UInt8Array]:
     planes = _planes(patches)
     wide = planes.astype(np.uint16)
     count = height * width
-    mean = planes.sum(2, dtype=np.uint64) / count
-    square = (wide * wide).sum(2, dtype=np.uint64) / count
+    whole = np.uint32 if count <= MOST_IN_32_BITS else np.uint64  # the first is twice as fast
+    mean = planes.sum(2, dtype=whole) / count
+    square = (wide * wide).sum(2, dtype=whole) / count
     std = np.sqrt(np.maximum(square - mean * mean, 0))
     top = np.maximum(np.maximum(planes[:, 0], planes[:, 1]), planes[:, 2])
     low = np.minimum(np.minimum(planes[:, 0], planes[:, 1]), planes[:, 2])
@@ -104,9 +107,9 @@ def _luma(wide: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 def _stained(wide: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Count the pixels whose optical density is above the limit, without a logarithm."""
-    product = (wide[:, 0] * wide[:, 1]).astype(np.uint32) * wide[:, 2]
-    found: NDArray[np.int64] = np.count_nonzero(product < _STAINED, axis=1)
-    return found
+    product = (wide[:, 0] * wide[:, 1]).astype(np.float32) * wide[:, 2].astype(np.float32)
+    # row by row: counting along an axis takes ten times as long
+    return np.array([np.count_nonzero(row) for row in product < _STAINED])
 
 
 def _sharpness(grey: NDArray[np.uint16], width: int) -> NDArray[np.float64]:
