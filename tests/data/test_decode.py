@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -88,6 +88,7 @@ def test_a_bomb_is_refused_unopened() -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@example(38, b"\0", "TIFF")  # a field of no values
 @given(
     st.integers(0, 60), st.binary(min_size=1, max_size=30), st.sampled_from(["TIFF", "PNG", "JPEG"])
 )

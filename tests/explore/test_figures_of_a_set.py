@@ -81,7 +81,7 @@ def test_label_counts_of_the_set_its_folds_and_a_subset(case):
 def test_brightness_contrast_and_saturation(case):
     packed, explored = case
     luma = packed.images.astype(float) @ [0.299, 0.587, 0.114]
-    top, low = packed.images.max(-1).astype(float), packed.images.min(-1).astype(float)
+    top, low = packed.coarse.max(-1).astype(float), packed.coarse.min(-1).astype(float)
     saturation = ((top - low) / np.maximum(top, 1)).mean((1, 2))
     usable = packed.manifest.usable
     expected = {

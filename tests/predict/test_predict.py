@@ -1,5 +1,7 @@
+import gzip
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -165,6 +167,17 @@ def test_class_folders_keep_labels_and_folds(run: Run, packed: PackedSet, tmp_pa
     assert len(predict(run, tmp_path / "images", Config(), folds=["train"]).frame) == 4
     with pytest.raises(InputError, match="no usable patch to predict in the folds asked for"):
         predict(run, tmp_path / "images", Config(), folds=["test"])
+
+
+def test_gzipped_hdf5_is_unpacked_first(run: Run, packed: PackedSet, tmp_path: Path) -> None:
+    plain, path = tmp_path / "x.h5", tmp_path / "x.h5.gz"
+    with h5py.File(plain, "w") as file:
+        file["x"] = packed.images[:5]
+    path.write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    found = predict(run, path, Config()).frame
+    every = predict_set(run, packed, Config(), folds=["train", "valid", "test"]).frame
+    assert np.allclose(found["logit"], every["logit"][:5], atol=1e-5)
 
 
 def test_a_patch_that_cannot_be_used_is_left_out_and_named(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from sentinode.types import UInt8Array
 __all__ = ["Chunk", "Task", "read_chunks"]
 
 TOGETHER = 8  # patches measured at once: their arrays stay in a processor's caches
+KEPT = 24 << 20
 FEW = 4096  # below this a worker's start costs more than it saves
 
 
@@ -67,28 +69,40 @@ def read_chunks(
 
 
 def _read_chunk(task: Task, chunk: Chunk) -> pd.DataFrame:
-    images: UInt8Array = np.load(task.folder / IMAGES_FILE, mmap_mode="r+")
+    # Freed at once: glibc's malloc, which returns free memory to the system above twice the largest
+    # piece it has seen freed, then no longer does so at every measurement; twice as fast.
+    np.empty(KEPT, np.uint8)
     coarse: UInt8Array = np.load(task.folder / COARSE_FILE, mmap_mode="r+")
     known = task.source.table["problem"].iloc[chunk.first : chunk.stop].to_numpy(object)
     measured: list[dict[str, NDArray[Any]]] = []
     problems: list[str | None] = []
     few = np.empty((TOGETHER, task.size, task.size, 3), np.uint8)
-    for first in range(chunk.first, chunk.stop, TOGETHER):
-        stop = min(first + TOGETHER, chunk.stop)
-        patches = few[: stop - first]
-        problems += [
-            _read_into(patches[row - first], task, row, known[row - chunk.first])
-            for row in range(first, stop)
-        ]
-        numbers, coarse[first:stop] = measure(patches)
-        images[first:stop] = patches
-        measured.append(numbers)
+    with _at_row(task.folder / IMAGES_FILE, chunk.first) as images:
+        for first in range(chunk.first, chunk.stop, TOGETHER):
+            stop = min(first + TOGETHER, chunk.stop)
+            patches = few[: stop - first]
+            problems += [
+                _read_into(patches[row - first], task, row, known[row - chunk.first])
+                for row in range(first, stop)
+            ]
+            numbers, coarse[first:stop] = measure(patches)
+            images.write(patches.data)
+            measured.append(numbers)
     aside = np.array([problem is not None for problem in problems])
     table = pd.DataFrame(
         {name: np.concatenate([m[name] for m in measured]) for name in STATISTICS_DTYPES}
     ).astype(STATISTICS_DTYPES)
     table[aside] = pd.NA
     return table.assign(problem=pd.array(problems, dtype="string"))
+
+
+@contextmanager
+def _at_row(path: Path, row: int) -> Iterator[BinaryIO]:
+    """Open an array file for writing from a row on: to a new file faster than through a map."""
+    array = np.load(path, mmap_mode="r")
+    with path.open("r+b") as handle:
+        handle.seek(array.offset + row * array[:1].nbytes)
+        yield handle
 
 
 def _read_into(patch: UInt8Array, task: Task, row: int, known: object) -> str | None:

@@ -138,19 +138,18 @@ def _tiff_header(data: bytes) -> dict[str, tuple[int, ...]] | None:
     try:
         (start,) = struct.unpack_from(order + "I", data, 4)
         (entries,) = struct.unpack_from(order + "H", data, start)
-        for entry in range(entries):
-            at = start + 2 + 12 * entry
-            tag, kind, count = struct.unpack_from(order + "HHI", data, at)
+        directory = data[start + 2 : start + 2 + 12 * entries]
+        for tag, kind, count, value in struct.iter_unpack(order + "HHI4s", directory):
             if tag not in _TAGS:
                 continue
-            if kind not in _TYPE_SIZES or count > 16:
+            if kind not in _TYPE_SIZES or not 0 < count <= 16:
                 return None
             form = f"{order}{count}{_TYPE_SIZES[kind]}"
             if struct.calcsize(form) > 4:
-                (at_value,) = struct.unpack_from(order + "I", data, at + 8)
+                (elsewhere,) = struct.unpack(order + "I", value)
+                header[_TAGS[tag]] = struct.unpack_from(form, data, elsewhere)
             else:
-                at_value = at + 8
-            header[_TAGS[tag]] = struct.unpack_from(form, data, at_value)
+                header[_TAGS[tag]] = struct.unpack_from(form, value)
     except struct.error as error:
         raise PatchProblem("unreadable: a TIFF cut short in its header") from error
     return header

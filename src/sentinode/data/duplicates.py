@@ -16,10 +16,6 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from sentinode.core import Progress, hash_bytes
 from sentinode.data.statistics import luma
@@ -121,6 +117,9 @@ def groups_of(pairs: pd.DataFrame, count: int) -> NDArray[np.int64]:
     Returns:
         int64 (count,): the first row of each patch's group, its own where it is alone.
     """
+    from scipy.sparse import coo_array  # late, here and below: half a second that packing saves
+    from scipy.sparse.csgraph import connected_components
+
     rows, others = pairs["row"].to_numpy(np.int64), pairs["other"].to_numpy(np.int64)
     links = coo_array((np.ones(len(pairs), bool), (rows, others)), shape=(count, count))
     _, label = connected_components(links, directed=False)
@@ -158,6 +157,8 @@ def _confirmed(
     packed: PackedSet, rows: NDArray[np.int64], other: PackedSet, theirs: NDArray[np.int64]
 ) -> pd.DataFrame:
     """Pair patches whose coarse looks are near and whose details agree."""
+    from scipy.spatial import cKDTree
+
     looks, tree = _looks(packed, rows), cKDTree(_looks(other, theirs))
     ours, others = _Details(packed), _Details(other)
     within = packed is other
@@ -205,6 +206,8 @@ class _Details:
 
     def of(self, row: int) -> NDArray[np.float32]:
         """Return the normalised detail of a patch: float32 (H, W), zeros where it has none."""
+        from scipy.ndimage import uniform_filter
+
         grey = luma(self.images[row].transpose(2, 0, 1)).astype(np.float32)
         detail = grey - uniform_filter(grey, WINDOW)
         detail -= detail.mean()

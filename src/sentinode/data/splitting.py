@@ -8,7 +8,6 @@ from typing import Literal, final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from sentinode.config import SplitConfig
 from sentinode.core import folder_lock, provenance
@@ -222,6 +221,8 @@ def _centre(frame: pd.DataFrame, name: str) -> NDArray[np.bool_]:
 
 def _dealt(frame: pd.DataFrame, folds: int, config: SplitConfig) -> NDArray[np.bool_]:
     """Tell which patches are in the reported fold of a cross-validation."""
+    from sklearn.model_selection import StratifiedGroupKFold  # late: it costs half a second
+
     units = frame["unit"].nunique()
     if units < folds + 1:
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,14 @@ def _predict_source(
     run: Run, source: Source, name: str, config: Config, folds: Sequence[Fold] | None
 ) -> Predictions:
     _check_scale(run, source.mpp, name)
+    with TemporaryDirectory(prefix="sentinode-") as work:
+        source.prepare(Path(work))
+        return _predict_prepared(run, source, name, config, folds)
+
+
+def _predict_prepared(
+    run: Run, source: Source, name: str, config: Config, folds: Sequence[Fold] | None
+) -> Predictions:
     fold = source.table["source_fold"]
     rows = _some_rows(_chosen(fold, folds, with_none=folds is None), name)
     reading = Reading(source, rows, run.spec.preprocess.size)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 
 from sentinode.core import cores
 
@@ -89,14 +89,17 @@ def patches(flat: Any, like: Any) -> Any:
 
 
 def in_blocks(images: Any, work: Callable[[Any], Any]) -> Any:
-    """Do ``work`` on a few NumPy patches at a time, on all cores.
+    """Do ``work`` on a few patches at a time, on all cores; on a GPU on all at once.
 
-    A few fit into a processor's caches; PyTorch spreads a whole batch by itself.
+    A few fit into a processor's caches, and NumPy is faster there than PyTorch, which spreads
+    each step of a whole batch by itself.
 
     Args:
         images: uint8 (N, H, W, 3).
         work: A function of such patches with a result for each.
     """
+    if is_torch_array(images) and images.device.type == "cpu":
+        return array_namespace(images).asarray(in_blocks(images.numpy(), work))
     few = max(BLOCK // math.prod(images.shape[1:]), 1)
     if not is_numpy_array(images) or images.shape[0] <= few:
         return work(images)

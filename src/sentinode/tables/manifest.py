@@ -35,7 +35,7 @@ MANIFEST_DTYPES: dict[str, str] = {
     "std_r": "float32",
     "std_g": "float32",
     "std_b": "float32",
-    "saturation": "float32",  # mean of HSV, 0..1
+    "saturation": "float32",  # HSV of the coarse look, mean, 0..1
     "sharpness": "float32",  # variance of the Laplacian of the luma
     "tissue": "float32",  # share of stained pixels, 0..1
     "problem": "string",  # why packing put the patch aside (its image is then zeros), or null
