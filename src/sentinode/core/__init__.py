@@ -13,6 +13,7 @@ from sentinode.core.files import (
     write_json,
     write_text,
 )
+from sentinode.core.memory import keep_freed_memory
 from sentinode.core.names import nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
@@ -30,6 +31,7 @@ __all__ = [
     "hash_bytes",
     "hash_file",
     "hash_json",
+    "keep_freed_memory",
     "make_folder",
     "nearest",
     "need_disk",

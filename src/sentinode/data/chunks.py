@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from sentinode.core import spread
+from sentinode.core import keep_freed_memory, spread
 from sentinode.data.decode import PatchProblem
 from sentinode.data.source import Source
 from sentinode.data.statistics import STATISTICS_DTYPES, measure
@@ -23,7 +23,6 @@ from sentinode.types import UInt8Array
 __all__ = ["Chunk", "Task", "read_chunks"]
 
 TOGETHER = 8  # patches measured at once: their arrays stay in a processor's caches
-KEPT = 24 << 20
 FEW = 4096  # below this a worker's start costs more than it saves
 
 
@@ -69,9 +68,7 @@ def read_chunks(
 
 
 def _read_chunk(task: Task, chunk: Chunk) -> pd.DataFrame:
-    # Freed at once: glibc's malloc, which returns free memory to the system above twice the largest
-    # piece it has seen freed, then no longer does so at every measurement; twice as fast.
-    np.empty(KEPT, np.uint8)
+    keep_freed_memory()
     coarse: UInt8Array = np.load(task.folder / COARSE_FILE, mmap_mode="r+")
     known = task.source.table["problem"].iloc[chunk.first : chunk.stop].to_numpy(object)
     measured: list[dict[str, NDArray[Any]]] = []

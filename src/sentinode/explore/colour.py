@@ -49,7 +49,13 @@ def statistics_of(
             pixels.contrast,
             pixels.kinds,
         ),
-        ("saturation", f"HSV, 0 to 1, mean of an 8x8 grid of colours, {every}", 1.0, saturation, kinds),
+        (
+            "saturation",
+            f"HSV, 0 to 1, mean of an 8x8 grid of colours, {every}",
+            1.0,
+            saturation,
+            kinds,
+        ),
     )
     return tuple(
         _statistic(name, said, values[~np.isnan(values)], codes[~np.isnan(values)], most)

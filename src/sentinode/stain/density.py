@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 
-from sentinode.core import cores
+from sentinode.core import cores, keep_freed_memory
 
 __all__ = [
     "BACKGROUND",
@@ -26,8 +26,7 @@ BACKGROUND = 240.0
 """Grey level of light that met no tissue, as most published implementations have it."""
 
 
-BLOCK = 4 * 96 * 96 * 3
-"""Values at once; as float32 with their intermediate results about a megabyte."""
+PATCH = 96 * 96 * 3
 
 
 def check_images(images: Any) -> None:
@@ -88,21 +87,23 @@ def patches(flat: Any, like: Any) -> Any:
     return woven
 
 
-def in_blocks(images: Any, work: Callable[[Any], Any]) -> Any:
+def in_blocks(images: Any, work: Callable[[Any], Any], block: int = 64) -> Any:
     """Do ``work`` on a few patches at a time, on all cores; on a GPU on all at once.
 
-    A few fit into a processor's caches, and NumPy is faster there than PyTorch, which spreads
+    A few stay near a processor's caches, and NumPy is faster there than PyTorch, which spreads
     each step of a whole batch by itself.
 
     Args:
         images: uint8 (N, H, W, 3).
         work: A function of such patches with a result for each.
+        block: How many patches of 96x96 at a time, or as much of other sizes.
     """
     if is_torch_array(images) and images.device.type == "cpu":
-        return array_namespace(images).asarray(in_blocks(images.numpy(), work))
-    few = max(BLOCK // math.prod(images.shape[1:]), 1)
+        return array_namespace(images).asarray(in_blocks(images.numpy(), work, block))
+    few = max(block * PATCH // math.prod(images.shape[1:]), 1)
     if not is_numpy_array(images) or images.shape[0] <= few:
         return work(images)
+    keep_freed_memory()
     blocks = [images[i : i + few, ...] for i in range(0, images.shape[0], few)]
     with ThreadPoolExecutor(cores(), thread_name_prefix="stain") as pool:
         return np.concatenate(list(pool.map(work, blocks)))

@@ -34,14 +34,12 @@ def percentile(
         float (N,) for each percent; NaN in rows that count nothing.
     """
     xp = array_namespace(values)
-    if counted is None:
-        counted = xp.ones_like(values, dtype=xp.bool)
-    count = xp.sum(xp.astype(counted, xp.int64), axis=1)
+    count = _count(values, counted)
     last = xp.clip(count - 1, 0, None)
     exact = [xp.astype(last, xp.float64) * (percent / 100) for percent in percents]
     low = [xp.astype(xp.floor(e), xp.int64) for e in exact]
     wanted = xp.stack([k for at in low for k in (at, xp.minimum(at + 1, last))], axis=1)
-    found = _order_statistics(values, counted, wanted)
+    found = _order_statistics(values, counted, count, wanted)
     if through is not None:
         found = through(found)
     results = []
@@ -52,41 +50,78 @@ def percentile(
     return tuple(results)
 
 
-def _order_statistics(values: Any, counted: Any, wanted: Any) -> Any:
+def _count(values: Any, counted: Any) -> Any:
+    xp = array_namespace(values)
+    if counted is None:
+        return xp.sum(xp.ones_like(values[:, :1], dtype=xp.int64), axis=1) * values.shape[1]
+    if is_numpy_array(counted):  # row by row: NumPy sums truth values slowly
+        return np.array([np.count_nonzero(row) for row in counted])
+    return xp.sum(xp.astype(counted, xp.int64), axis=1)
+
+
+def _order_statistics(values: Any, counted: Any, count: Any, wanted: Any) -> Any:
     """Return what stands at the places ``wanted`` (N, K) of the sorted counted values."""
     if is_numpy_array(values):
-        rows = zip(values, counted, wanted, strict=True)
-        return np.stack([_selected(row[which], places) for row, which, places in rows])
+        return _selected(values, counted, count, wanted)
     xp = array_namespace(values)
-    pushed = xp.where(counted, values, float("inf") * xp.ones_like(values))
-    return xp.take_along_axis(xp.sort(pushed, axis=1), wanted, axis=1)
+    if counted is not None:
+        values = xp.where(counted, values, float("inf") * xp.ones_like(values))
+    return xp.take_along_axis(xp.sort(values, axis=1), wanted, axis=1)
 
 
-def _selected(values: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
-    """Select order statistics; near an end, from the few values that can be there."""
-    if not len(values):
-        return np.full(len(places), np.nan, values.dtype)
-    found = np.empty(len(places), values.dtype)
-    for i in range(0, len(places), 2):  # neighbours, found in one selection
-        found[i : i + 2] = _neighbours(values, int(places[i]), int(places[i + 1]))
+def _selected(
+    values: NDArray[Any],
+    counted: NDArray[np.bool_] | None,
+    count: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+) -> NDArray[Any]:
+    """Select order statistics from the few values that a sample says can be there."""
+    low = wanted < count[:, None] // 2
+    most, least = _bounds(values, counted, count, wanted, low)
+    at_ends = values >= least[:, None]
+    if low.any():
+        at_ends |= values <= most[:, None]
+    if counted is not None:
+        at_ends &= counted
+    which = np.flatnonzero(at_ends)
+    ends = np.split(
+        values.reshape(-1)[which], which.searchsorted(values.shape[1] * np.arange(1, len(values)))
+    )
+    found = np.full(wanted.shape, np.nan, values.dtype)
+    for row in np.flatnonzero(count):
+        some = np.sort(ends[row])
+        places = np.where(low[row], wanted[row], wanted[row] + len(some) - count[row])
+        if places.min() >= 0 and places.max() < len(some):
+            found[row] = some[places]
+        # all values up to `most` and from `least` are among them, so that these are in their place
+        if not np.where(low[row], found[row] <= most[row], found[row] >= least[row]).all():
+            every = values[row] if counted is None else values[row][counted[row]]
+            found[row] = np.partition(every, wanted[row])[wanted[row]]
     return found
 
 
-def _neighbours(values: NDArray[Any], place: int, after: int) -> NDArray[Any]:
-    """Return ``np.sort(values)[[place, after]]``; ``after`` is ``place`` or the next."""
-    sample = np.sort(values[:: max(len(values) // SAMPLE, 1)])
-    share, both = len(sample) / len(values), np.array([place, after])
-    margin = 4 * np.sqrt(min(place, len(values) - place) * share + 1) + 2
-    low, high = int(place * share + margin), int(place * share - margin)
-    first = 0
-    few = values
-    if low < len(sample) // 2:
-        below = values[values <= sample[low]]
-        if after < len(below):
-            few = below
-    elif high > len(sample) // 2:
-        above = values[values >= sample[high]]
-        if place >= len(values) - len(above):
-            few, first = above, len(values) - len(above)
-    found: NDArray[Any] = np.partition(few, both - first)[both - first]
-    return found
+def _bounds(
+    values: NDArray[Any],
+    counted: NDArray[np.bool_] | None,
+    count: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    low: NDArray[np.bool_],
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return values (N,) that likely have what is wanted, and little more, beyond them."""
+    step = max(values.shape[1] // SAMPLE, 1)
+    sample = values[:, ::step]
+    if counted is not None:
+        sample = np.where(counted[:, ::step], sample, np.inf)
+    sample = np.sort(sample, axis=1)
+    size = np.isfinite(sample).sum(1)
+    rate = size / np.maximum(count, 1)
+    from_below = np.where(low, wanted, -1).max(1)
+    from_above = count - 1 - np.where(low, count[:, None], wanted).min(1)
+    rows, bounds = np.arange(len(values)), []
+    for place, sign in ((from_below, 1), (from_above, -1)):
+        expected = np.maximum(place, 0) * rate
+        at = (expected + 4 * np.sqrt(expected + 1) + 2).astype(np.int64)
+        inside = sample[rows, np.clip(at if sign > 0 else size - 1 - at, 0, sample.shape[1] - 1)]
+        bound = np.where(at < size, inside, sign * np.inf)
+        bounds.append(np.where(place < 0, -sign * np.inf, bound).astype(values.dtype))
+    return bounds[0], bounds[1]

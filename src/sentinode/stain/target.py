@@ -111,8 +111,10 @@ def normalise(images: Any, target: StainTarget) -> Any:
         uint8 (N, H, W, 3), of the kind and on the device of ``images``.
     """
     check_images(images)
-    work = _reinhard if target.method == "reinhard" else _by_vectors
-    return in_blocks(images, lambda some: work(some, target))
+    if target.method == "reinhard":
+        # few at a time: its tables take turns with the patches in the caches
+        return in_blocks(images, lambda some: _reinhard(some, target), block=16)
+    return in_blocks(images, lambda some: _by_vectors(some, target))
 
 
 def _by_vectors(images: Any, target: StainTarget) -> Any:
