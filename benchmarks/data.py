@@ -5,21 +5,24 @@
 PATCHES is a folder of real patches that `sentinode pack` reads. From them and from phantoms a set
 in Kaggle's layout (one uncompressed strip a TIFF) is written at each size into --work: every patch
 is a real or rendered one, turned, shifted and with its brightness changed, so that no two are
-copies. Each command runs in a process of its own; its memory is what that process and its
-children hold for themselves (RssAnon), sampled every 0.2 s. Before each timed reading, the files
-are read once, so that both ways find them in the system's cache if they fit there.
+copies. Each command runs in a process of its own, from its start to its end; beside it stands the
+rate that pack itself reports, of reading alone. Memory is what that process and its children hold
+for themselves (RssAnon), sampled every 0.2 s. Before each timed reading, the files are read once,
+so that both ways find them in the system's cache if they fit there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -96,23 +99,24 @@ def _varied(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _measure(source: Path, size: int, work: Path, repeats: int) -> list[dict[str, object]]:
     packed = work / f"set-{size}"
-    notebook, pack = [], []
+    notebook, pack, reading = [], [], []
     for _ in range(repeats):
         for file in sorted((source / "train").iterdir()):
             file.read_bytes()
         notebook.append(_notebook_loop(source))
         shutil.rmtree(packed, ignore_errors=True)
         pack.append(_run(["pack", str(source), "--out", str(packed)]))
+        reading.append(size / pack[-1].reported_rate)
     rows = [
-        _row("second notebook's loop", size, [(seconds, 0) for seconds in notebook]),
+        _row("second notebook's loop", size, [Run(seconds) for seconds in notebook]),
         _row("pack", size, pack),
         _row("audit", size, [_run(["audit", str(packed)]) for _ in range(repeats)]),
     ]
     _run(["split", str(packed)])
     rows.append(_row("explore", size, [_run(["explore", str(packed)]) for _ in range(repeats)]))
-    rows[1]["times the notebook"] = round(
-        statistics.median(n / p for n, (p, _) in zip(notebook, pack, strict=True)), 2
-    )
+    rows[1]["times the notebook"] = _ratio(notebook, [run.seconds for run in pack])
+    rows[1]["reading_patches_per_s"] = round(size / statistics.median(reading))
+    rows[1]["reading, times the notebook"] = _ratio(notebook, reading)
     rows[3]["page_mb"] = round((packed / "explore.html").stat().st_size / 1e6, 2)
     return rows
 
@@ -151,8 +155,16 @@ def _against(pool: np.ndarray, size: int, work: Path) -> dict[str, object]:
     return row | {"pairs": found, "copied": copied}
 
 
-def _run(arguments: list[str]) -> tuple[float, int]:
-    """Run a command and return its seconds and its peak anonymous memory in bytes."""
+class Run(NamedTuple):
+    """Time, peak anonymous memory and reported rate of a command."""
+
+    seconds: float
+    peak: int = 0
+    reported_rate: float = 0.0
+
+
+def _run(arguments: list[str]) -> Run:
+    """Run a command; take its time, its peak anonymous memory, and the rate it reports."""
     start = time.perf_counter()
     process = psutil.Popen(
         [sys.executable, "-m", "sentinode", *arguments],
@@ -170,19 +182,26 @@ def _run(arguments: list[str]) -> tuple[float, int]:
             held += memory.rss - memory.shared
         peak = max(peak, held)
         time.sleep(SAMPLE_S)
+    said = process.stderr.read().decode()
     if process.returncode:
-        sys.exit(f"{' '.join(arguments)}: {process.stderr.read().decode()}")
-    return time.perf_counter() - start, peak
+        sys.exit(f"{' '.join(arguments)}: {said}")
+    rates = re.findall(r"([\d,]+) patches/s", said)
+    rate = float(rates[-1].replace(",", "")) if rates else 0.0
+    return Run(time.perf_counter() - start, peak, rate)
 
 
-def _row(what: str, size: int, runs: list[tuple[float, int]]) -> dict[str, object]:
-    seconds = [s for s, _ in runs]
+def _ratio(slow: list[float], fast: list[float]) -> float:
+    return round(statistics.median(s / f for s, f in zip(slow, fast, strict=True)), 2)
+
+
+def _row(what: str, size: int, runs: list[Run]) -> dict[str, object]:
+    seconds = [run.seconds for run in runs]
     return {
         "what": what,
         "patches": size,
         "seconds": round(statistics.median(seconds), 2),
         "patches_per_s": round(size / statistics.median(seconds)),
-        "peak_anonymous_mb": round(max(m for _, m in runs) / 1e6),
+        "peak_anonymous_mb": round(max(run.peak for run in runs) / 1e6),
         "runs_s": [round(s, 2) for s in seconds],
     }
 

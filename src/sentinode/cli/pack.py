@@ -37,6 +37,9 @@ def pack_command(
     frame, size = packed.manifest.frame, packed.meta.size
     aside = frame[frame["problem"].notna()]
     typer.echo(f"packed {len(frame):,} patches of {size}x{size} px into {out}")
+    known = frame["slide"].dropna()
+    if len(known):
+        typer.echo(f"slides: {known.nunique():,}, known of {len(known):,} patches")
     if len(aside):
         typer.echo(f"put aside {len(aside):,}, kept in the manifest with their reason:")
         for patch, problem in aside[["id", "problem"]].head(PROBLEMS_SHOWN).itertuples(index=False):

@@ -32,11 +32,13 @@ def spread(
 ) -> Iterator[tuple[Task, Result]]:
     """Do ``work(shared, task)`` for every task and yield each with its result as it finishes.
 
+    This process takes part, from the last task on, so that it is not idle while others start.
+
     Args:
         work: A function of a module, so that a new process can import it.
         shared: Sent once to every worker.
         tasks: What is to be done; hashable.
-        workers: Processes; 0 takes all cores, 1 works in this process.
+        workers: Processes, this one among them; 0 takes all cores.
 
     Raises:
         WorkerLostError: A worker was killed.
@@ -47,13 +49,19 @@ def spread(
             yield task, work(shared, task)
         return
     pool = ProcessPoolExecutor(
-        workers,
+        workers - 1,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
         initargs=(work, shared),
     )
     try:
         waiting = {pool.submit(_do, task): task for task in tasks}
+        for future, task in reversed(list(waiting.items())):
+            if future.cancel():  # nobody has begun it
+                del waiting[future]
+                yield task, work(shared, task)
+            for done in [f for f in waiting if f.done()]:
+                yield waiting.pop(done), done.result()
         for future in as_completed(waiting):
             yield waiting.pop(future), future.result()
     except BrokenProcessPool as error:
