@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from sentinode.errors import WorkerLostError
@@ -48,11 +51,27 @@ def spread(
         for task in tasks:
             yield task, work(shared, task)
         return
+    with TemporaryDirectory(prefix="sentinode-") as folder:
+        # through a file: were it sent through the pipe that starts a worker, one killed before it
+        # had read all would leave this process waiting for ever
+        sent = Path(folder) / "shared.pickle"
+        with sent.open("wb") as handle:
+            pickle.dump(shared, handle)
+        yield from _spread(work, shared, sent, tasks, workers)
+
+
+def _spread(
+    work: Callable[[Shared, Task], Result],
+    shared: Shared,
+    sent: Path,
+    tasks: Sequence[Task],
+    workers: int,
+) -> Iterator[tuple[Task, Result]]:
     pool = ProcessPoolExecutor(
         workers - 1,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(work, shared),
+        initargs=(work, sent),
     )
     try:
         waiting = {pool.submit(_do, task): task for task in tasks}
@@ -76,8 +95,9 @@ def spread(
 _own: list[Any] = []  # a worker's function and what is shared with it
 
 
-def _start(work: Callable[[Any, Any], Any], shared: Any) -> None:
-    _own[:] = [work, shared]
+def _start(work: Callable[[Any, Any], Any], sent: Path) -> None:
+    with sent.open("rb") as handle:
+        _own[:] = [work, pickle.load(handle)]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
