@@ -13,6 +13,7 @@ from sentinode.phantom import draw_patches, make_slide
 from sentinode.stain import (
     METHODS,
     StainTarget,
+    common_target,
     estimate,
     estimate_pooled,
     fit_target,
@@ -119,6 +120,20 @@ def test_known_stains_are_found(method: str) -> None:
     assert found.shape == (2, 3)
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert angles(found, TRUE).max() < 5
+
+
+@pytest.mark.parametrize("method", [*METHODS, "reinhard"])
+def test_a_common_target_is_what_most_patches_have(method: Any) -> None:
+    """Three of one look and one of another, which pooled would give a third look."""
+    alike = [mixed(i) for i in range(3)]
+    apart = np.exp(np.log(mixed(4) / 255 + 0.01) * [1.6, 0.7, 0.4]) * 255
+    target = common_target(np.stack([*alike, apart.clip(0, 255).astype(np.uint8)]), method)
+    alone = fit_target(alike[0][None], method)
+    for name in ("vectors", "strongest", "mean", "std"):
+        if getattr(alone, name) is not None:
+            assert np.allclose(getattr(target, name), getattr(alone, name), rtol=0.1, atol=0.02)
+    with pytest.raises(ValueError, match="too little stained tissue"):
+        common_target(np.full((2, 96, 96, 3), 240, np.uint8))
 
 
 @pytest.mark.parametrize("method", [*METHODS, "reinhard"])

@@ -11,7 +11,7 @@ from sentinode.core import hash_json
 from sentinode.data.decode import PatchProblem, read_patch
 from sentinode.data.source import ITEM_COLUMNS, Source
 from sentinode.errors import InputError, MissingInputError
-from sentinode.stain import StainTarget, fit_target, normalise
+from sentinode.stain import StainTarget, common_target, fit_target, normalise
 from sentinode.stain.target import Normaliser
 from sentinode.tables import PackedSet
 from sentinode.types import UInt8Array
@@ -55,7 +55,7 @@ class RestainedSource(Source):
 
 
 def stain_target(path: Path, method: Normaliser) -> StainTarget:
-    """Measure the look of an image, or of a packed set by 64 of its patches with most tissue.
+    """Measure the look of an image, or of a packed set by the medians of 64 patches with tissue.
 
     Raises:
         MissingInputError: There is nothing at ``path``.
@@ -64,8 +64,9 @@ def stain_target(path: Path, method: Normaliser) -> StainTarget:
     if not path.exists():
         raise MissingInputError(f"no image or packed set {path}")
     try:
-        images = _of_set(path) if path.is_dir() else read_patch(path)[None]
-        return fit_target(images, method)
+        if path.is_dir():
+            return common_target(_of_set(path), method)
+        return fit_target(read_patch(path)[None], method)
     except (PatchProblem, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
 

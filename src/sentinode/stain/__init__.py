@@ -7,7 +7,7 @@ given; this package itself imports no PyTorch.
 from sentinode.stain.density import BACKGROUND, optical_density, to_rgb
 from sentinode.stain.estimates import METHODS, Method, estimate, estimate_pooled
 from sentinode.stain.jitter import HED, jitter
-from sentinode.stain.target import StainTarget, fit_target, normalise
+from sentinode.stain.target import StainTarget, common_target, fit_target, normalise
 
 __all__ = [
     "BACKGROUND",
@@ -15,6 +15,7 @@ __all__ = [
     "METHODS",
     "Method",
     "StainTarget",
+    "common_target",
     "estimate",
     "estimate_pooled",
     "fit_target",

@@ -20,7 +20,7 @@ from sentinode.stain.density import (
 from sentinode.stain.estimates import Method, estimate_pooled, strongest, unmix, vectors_of
 from sentinode.stain.lab import from_lab, to_lab
 
-__all__ = ["NORMALISERS", "StainTarget", "fit_target", "normalise"]
+__all__ = ["NORMALISERS", "StainTarget", "common_target", "fit_target", "normalise"]
 
 Normaliser = Literal["macenko", "vahadane", "reinhard"]
 NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
@@ -59,6 +59,15 @@ class StainTarget(BaseModel):
         return self
 
 
+class TooLittleStainError(ValueError):
+    """No stain can be measured."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the target shows too little stained tissue, or one colour only; choose another one"
+        )
+
+
 def fit_target(
     images: Any, method: Normaliser = "macenko", *, background: float = BACKGROUND
 ) -> StainTarget:
@@ -82,9 +91,7 @@ def fit_target(
         return StainTarget(method=method, mean=_row(lab.mean((0, 2))), std=_row(lab.std((0, 2))))
     vectors = estimate_pooled(images, method, background=background)
     if np.isnan(_host(vectors)).any():
-        raise ValueError(
-            "the target shows too little stained tissue, or one colour only; choose another one"
-        )
+        raise TooLittleStainError
     pooled = planes(images.reshape(1, -1, images.shape[2], 3))
     density = optical_density(pooled, background)
     most = strongest(unmix(density, vectors[None, ...]))
@@ -93,6 +100,50 @@ def fit_target(
         method=method,
         vectors=(_row(first), _row(second)),
         strongest=cast(tuple[float, float], tuple(_host(most)[0].astype(float).tolist())),
+        background=background,
+    )
+
+
+def common_target(
+    images: Any, method: Normaliser = "macenko", *, background: float = BACKGROUND
+) -> StainTarget:
+    """Take the medians of what patches of many slides show, each measured alone.
+
+    Patches of differently stained slides, pooled as by :func:`fit_target`, would give two vectors
+    that none of them has.
+
+    Args:
+        images: uint8 (N, H, W, 3), RGB.
+        method: As of :func:`fit_target`.
+        background: Grey level of unhindered light.
+
+    Raises:
+        ValueError: As of :func:`fit_target`, or none of the patches shows enough tissue.
+    """
+    check_images(images)
+    each: list[StainTarget] = []
+    for image in images:
+        try:
+            each.append(fit_target(image[None, ...], method, background=background))
+        except TooLittleStainError:
+            continue
+    if not each:
+        raise TooLittleStainError
+    if method == "reinhard":
+        mean, std = (np.median([getattr(t, n) for t in each], axis=0) for n in ("mean", "std"))
+        return StainTarget(method=method, mean=_row(mean), std=_row(std))
+    vectors = np.array([t.vectors for t in each])
+    most = np.array([t.strongest for t in each])
+    middle = _unit(np.median(vectors, axis=0))
+    # a patch that told its two stains apart wrongly lies nearer to the medians exchanged
+    exchanged = np.einsum("nkc,kc->n", vectors - vectors[:, ::-1], middle) < 0
+    vectors[exchanged], most[exchanged] = vectors[exchanged, ::-1], most[exchanged, ::-1]
+    first, second = _unit(np.median(vectors, axis=0))
+    strongest_two = cast(tuple[float, float], tuple(np.median(most, axis=0).tolist()))
+    return StainTarget(
+        method=method,
+        vectors=(_row(first), _row(second)),
+        strongest=strongest_two,
         background=background,
     )
 
@@ -156,6 +207,11 @@ def _host(values: Any) -> np.ndarray:
     """Return values as a NumPy array, wherever they lie."""
     moved = values.cpu() if hasattr(values, "cpu") else values
     return np.asarray(moved)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
 
 
 def _row(values: np.ndarray) -> Row:
