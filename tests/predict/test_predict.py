@@ -175,6 +175,8 @@ def test_gzipped_hdf5_is_unpacked_first(run: Run, packed: PackedSet, tmp_path: P
         file["x"] = packed.images[:5]
     path.write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["y"] = np.arange(5).reshape(5, 1, 1, 1) % 2
     found = predict(run, path, Config()).frame
     every = predict_set(run, packed, Config(), folds=["train", "valid", "test"]).frame
     assert np.allclose(found["logit"], every["logit"][:5], atol=1e-5)
