@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sentinode.core import unknown_name
 from sentinode.errors import InputError
+from sentinode.models.nodenet import nodenet
 from sentinode.models.sequential import BatchNorm, Conv, Dense, Dropout, GlobalAverage, Layer, Pool
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
@@ -52,7 +53,15 @@ def block_network(
     )
 
 
-_SPECS = {each.name: each for each in (block_network("baseline-colour"),)}
+_SPECS = {
+    each.name: each
+    for each in (
+        block_network("baseline-colour"),
+        nodenet("nodenet-small", (4, 8, 16)),
+        nodenet("nodenet-base", (6, 12, 24)),
+        nodenet("nodenet-large", (8, 16, 32)),
+    )
+}
 
 
 def model_names() -> tuple[str, ...]:

@@ -1,0 +1,177 @@
+"""`nodenet`: a small network for this label and this use.
+
+- *Every orientation counts the same.* Its convolutions share weights over the eight flips and
+  rotations (:mod:`sentinode.models.orbit`), so that a patch has one probability however it lies:
+  eight times the features for the same weights, and no test-time augmentation.
+- *Nothing is padded.* Run over a larger region it gives, at every position, what it gives the
+  patch alone; what neighbouring positions share is computed once.
+- *The centre decides.* All convolutions shrink toward the middle of the patch, and the last one
+  sees it whole, so that the place of what is found is not averaged away.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from sentinode.errors import InputError
+from sentinode.models.network import Network
+from sentinode.models.orbit import ORIENTATIONS, LiftingConv, OrbitConv, OrbitNorm
+from sentinode.models.spec import ModelSpec
+from sentinode.types import Preprocess
+
+__all__ = ["STRIDE", "NodeNet", "build_nodenet", "nodenet"]
+
+SIZE = 96
+STRIDE = 8
+"""Pixels between neighbouring positions of the dense map."""
+
+DEPTHS = (3, 4, 1)
+MEAN, STD = 0.6, 0.25
+
+
+@final
+class Residual(nn.Module):
+    """``x + norm(conv(relu(x)))``, the rim that the convolution eats cut from ``x``."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.conv = OrbitConv(features, features, 3)
+        self.norm = OrbitNorm(features)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Take (N, C, H, W) to (N, C, H - 2, W - 2)."""
+        added: Tensor = self.norm(self.conv(self.relu(values)))
+        return values[:, :, 1:-1, 1:-1] + added
+
+
+@final
+class OrbitPool(nn.Module):
+    """Mean and maximum over the eight orientations: (N, 8 C, H, W) to (N, 2 C, H, W)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Forget which orientation a feature was found under."""
+        n, channels, height, width = values.shape
+        each = values.reshape(n, channels // ORIENTATIONS, ORIENTATIONS, height, width)
+        return torch.cat([each.mean(2), each.amax(2)], 1)
+
+
+@final
+class NodeNet(Network):
+    """The network; see the module.
+
+    Attributes:
+        features: From an image to 8 × features a position.
+        head: From these to a logit a position.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        first, second, third = widths
+        layers: list[tuple[str, nn.Module]] = [
+            ("lift", LiftingConv(channels, first, 4, stride=2)),  # 96 -> 47 px
+            ("norm", OrbitNorm(first)),
+            *_residuals("a", first, DEPTHS[0]),  # -> 41
+            *_narrowing("b", first, second, 3),  # -> 20
+            *_residuals("b", second, DEPTHS[1]),  # -> 12
+            *_narrowing("c", second, third, 4),  # -> 5
+            *_residuals("c", third, DEPTHS[2]),  # -> 3
+            *_narrowing("d", third, third, 3, stride=1),  # -> 1
+            ("last", nn.ReLU()),
+        ]
+        self.features = nn.Sequential(OrderedDict(layers))
+        self.head = nn.Sequential(
+            OrderedDict(
+                pool=OrbitPool(), dropout=nn.Dropout(dropout), logit=nn.Conv2d(2 * third, 1, 1)
+            )
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Return the logits, float (N,), of patches (N, C, 96, 96)."""
+        return self.dense(patches).flatten()
+
+    def dense(self, region: Tensor) -> Tensor:
+        """Return logits at every eighth pixel of a larger region.
+
+        Args:
+            region: float (N, C, H, W), preprocessed; H and W at least 96 px.
+
+        Returns:
+            Float (N, (H - 96) // 8 + 1, (W - 96) // 8 + 1): at (i, j) the logit of the patch
+            whose upper left corner lies at (8 i, 8 j) px.
+        """
+        logits: Tensor = self.head(self.features(region))
+        return logits.squeeze(1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw weights by He et al. (2015); each residual begins by adding little."""
+        for module in self.modules():
+            if isinstance(module, LiftingConv | OrbitConv):
+                module.initialise(generator)
+            elif isinstance(module, OrbitNorm):
+                module.initialise()
+        logit = self.head.get_submodule("logit")
+        assert isinstance(logit, nn.Conv2d)
+        nn.init.xavier_uniform_(logit.weight, generator=generator)
+        assert logit.bias is not None
+        nn.init.zeros_(logit.bias)
+
+
+def _residuals(stage: str, features: int, depth: int) -> list[tuple[str, nn.Module]]:
+    return [(f"residual_{stage}{i}", Residual(features)) for i in range(1, depth + 1)]
+
+
+def _narrowing(
+    stage: str, inputs: int, outputs: int, kernel: int, stride: int = 2
+) -> list[tuple[str, nn.Module]]:
+    return [
+        (f"relu_{stage}", nn.ReLU()),
+        (f"conv_{stage}", OrbitConv(inputs, outputs, kernel, stride=stride)),
+        (f"norm_{stage}", OrbitNorm(outputs)),
+    ]
+
+
+def build_nodenet(
+    preprocess: Preprocess, *, widths: Sequence[int], dropout: float = 0.3
+) -> NodeNet:
+    """Build a nodenet.
+
+    Args:
+        preprocess: Of patches of 96 px.
+        widths: Features of the three stages, each under eight orientations.
+        dropout: Share of the pooled features that is zeroed while training.
+
+    Raises:
+        InputError: Another size of patch, or widths that are not three positive numbers.
+    """
+    if preprocess.size != SIZE:
+        raise InputError(f"nodenet takes patches of {SIZE} px, got {preprocess.size} px")
+    if len(widths) != len(DEPTHS) or not all(isinstance(w, int) and w > 0 for w in widths):
+        raise InputError(f"nodenet takes three widths, each at least 1, got {list(widths)}")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout lies in 0..1, got {dropout}")
+    return NodeNet(preprocess.n_channels, widths, dropout)
+
+
+def nodenet(name: str, widths: Sequence[int], dropout: float = 0.3) -> ModelSpec:
+    """Describe a nodenet for colour patches.
+
+    Args:
+        name: Name of the spec.
+        widths: As of :func:`build_nodenet`.
+        dropout: As of :func:`build_nodenet`.
+    """
+    return ModelSpec(
+        name=name,
+        builder="sentinode.models.nodenet:build_nodenet",
+        args={"widths": list(widths), "dropout": dropout},
+        preprocess=Preprocess(mean=(MEAN,) * 3, std=(STD,) * 3),
+        explain_layer="features.last",
+        dense_exact=True,
+        licence="Apache-2.0",
+    )
