@@ -1,22 +1,22 @@
 """One strict, frozen model per stage, and how a file and ``--set`` make it."""
 
 from sentinode.config.load import load_config, resolved_toml
+from sentinode.config.section import Section
 from sentinode.config.sections import (
     AuditConfig,
     Config,
     EvaluateConfig,
-    ModelConfig,
     PackConfig,
     PhantomConfig,
     PredictConfig,
-    Section,
     SplitConfig,
-    TrainConfig,
 )
 from sentinode.config.template import commented_toml
+from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
 
 __all__ = [
     "AuditConfig",
+    "AugmentConfig",
     "Config",
     "EvaluateConfig",
     "ModelConfig",

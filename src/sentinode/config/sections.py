@@ -2,64 +2,28 @@
 
 Each key's ``description`` is the only text about it: ``sentinode init`` prints it as the comment
 above the key. Keys that change how fast a result comes, and not the result, are marked with
-``Speed``; they are left out of the fingerprint by which a finished stage is known.
+``SPEED``; they are left out of the fingerprint by which a finished stage is known.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from sentinode.config.section import SPEED, Device, Fraction, Precision, Section, Seed
+from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
 
 __all__ = [
     "AuditConfig",
     "Config",
     "EvaluateConfig",
-    "ModelConfig",
     "PackConfig",
     "PhantomConfig",
     "PredictConfig",
-    "Section",
     "SplitConfig",
-    "TrainConfig",
 ]
-
-_SPEED: dict[str, Any] = {"speed_only": True}
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, and a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _none_in_words(cls, values: Any) -> Any:
-        # TOML has no word for nothing; a key whose default is a number needs one to unset it.
-        if not isinstance(values, dict):
-            return values
-        return {key: None if value == "none" else value for key, value in values.items()}
-
-    def settings(self) -> dict[str, Any]:
-        """Return the section as plain JSON values."""
-        return self.model_dump(mode="json")
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return the settings that shape a result, without those that shape only its speed."""
-        speed_only = {
-            name
-            for name, field in type(self).model_fields.items()
-            if isinstance(field.json_schema_extra, dict)
-            and field.json_schema_extra.get("speed_only")
-        }
-        return self.model_dump(mode="json", exclude=speed_only)
-
-
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "float32", "bfloat16"]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class PackConfig(Section):
@@ -69,7 +33,7 @@ class PackConfig(Section):
         None, ge=8, le=4096, description="Side in px to resize every patch to; none keeps it."
     )
     workers: int = Field(
-        0, ge=0, description="Processes that decode; 0 takes all cores.", json_schema_extra=_SPEED
+        0, ge=0, description="Processes that decode; 0 takes all cores.", json_schema_extra=SPEED
     )
 
 
@@ -144,34 +108,6 @@ class SplitConfig(Section):
     )
 
 
-class ModelConfig(Section):
-    """Which network."""
-
-    name: str = Field("baseline-colour", description="Name of the network; `sentinode model`.")
-
-
-class TrainConfig(Section):
-    """How the network is trained."""
-
-    epochs: int = Field(30, ge=1, description="Largest number of epochs.")
-    batch_size: int = Field(32, ge=1, description="Patches a step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Step size of the optimiser.")
-    patience: int | None = Field(
-        10,
-        ge=1,
-        description="Stop after this many epochs without a lower validation loss; "
-        "the best weights are kept either way.",
-    )
-    seed: Seed = Field(42, description="Seed of the weights, the order and the dropout.")
-    device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    precision: Precision = Field(
-        "auto", description="auto takes bfloat16 where the processor computes in it, else float32."
-    )
-    threads: int = Field(
-        0, ge=0, description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes."
-    )
-
-
 class PredictConfig(Section):
     """How predictions are made."""
 
@@ -179,7 +115,7 @@ class PredictConfig(Section):
         32,
         ge=1,
         description="Patches at once; 32 stay in a processor's caches, a GPU takes more.",
-        json_schema_extra=_SPEED,
+        json_schema_extra=SPEED,
     )
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
     precision: Precision = Field(
@@ -220,7 +156,7 @@ class PhantomConfig(Section):
         1, ge=0, description="How many slides are also written whole, as pyramidal TIFF."
     )
     workers: int = Field(
-        0, ge=0, description="Processes that render; 0 takes all cores.", json_schema_extra=_SPEED
+        0, ge=0, description="Processes that render; 0 takes all cores.", json_schema_extra=SPEED
     )
 
 
@@ -232,6 +168,9 @@ class Config(Section):
     split: SplitConfig = Field(SplitConfig(), description="Which patches train, choose, report.")
     model: ModelConfig = Field(ModelConfig(), description="Which network.")
     train: TrainConfig = Field(TrainConfig(), description="How the network is trained.")
+    augment: AugmentConfig = Field(
+        AugmentConfig(), description="Random changes of training patches; none unless asked for."
+    )
     predict: PredictConfig = Field(PredictConfig(), description="How predictions are made.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How they are scored.")
     phantom: PhantomConfig = Field(PhantomConfig(), description="The synthetic cohort.")

@@ -7,7 +7,8 @@ import textwrap
 import tomlkit
 from tomlkit.items import Table
 
-from sentinode.config.sections import Config, Section
+from sentinode.config.section import Section
+from sentinode.config.sections import Config
 
 __all__ = ["commented_toml"]
 

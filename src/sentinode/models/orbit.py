@@ -12,7 +12,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import batch_norm, conv2d
 
 __all__ = ["ORIENTATIONS", "LiftingConv", "OrbitConv", "OrbitNorm", "turned"]
 
@@ -95,7 +95,7 @@ class OrbitConv(_SharedConv):
 
 @final
 class OrbitNorm(nn.Module):
-    """Batch normalisation with one mean and one variance for all orientations of a feature.
+    """Batch normalisation, outside training the same for all orientations of a feature.
 
     Args:
         features: Number of features.
@@ -127,19 +127,27 @@ class OrbitNorm(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Normalise (N, 8 * features, H, W)."""
         if self.training:
-            mean, variance = self._of_batch(values.float())
-            with torch.no_grad():
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance, self.momentum)
-        else:
-            mean, variance = self.running_mean, self.running_var
-        gain = self.weight * torch.rsqrt(variance + self.epsilon)
-        shift = self.bias - mean * gain
+            return self._by_batch(values)
+        gain = self.weight * torch.rsqrt(self.running_var + self.epsilon)
+        shift = self.bias - self.running_mean * gain
         each = [v.repeat_interleave(ORIENTATIONS).view(1, -1, 1, 1) for v in (gain, shift)]
         scale, offset = (v.to(values.dtype) for v in each)
         return values * scale + offset
 
-    def _of_batch(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        mean = values.mean((0, 2, 3)).view(-1, ORIENTATIONS).mean(1)
-        square = values.square().mean((0, 2, 3)).view(-1, ORIENTATIONS).mean(1)
-        return mean, (square - mean * mean).clamp_min(0)
+    def _by_batch(self, values: Tensor) -> Tensor:
+        """Normalise by each channel's own statistics; pooled ones follow slowly.
+
+        Over many patches the orientations of a feature have equal statistics. Within a batch
+        they differ a little, but PyTorch's own batch normalisation is much the fastest.
+        """
+        weight, bias = (v.repeat_interleave(ORIENTATIONS) for v in (self.weight, self.bias))
+        mean, variance = torch.zeros_like(weight), torch.zeros_like(weight)
+        # With a momentum of 1 the "moving" statistics are the batch's.
+        normed = batch_norm(values, mean, variance, weight, bias, True, 1.0, self.epsilon)
+        with torch.no_grad():
+            means, variances = mean.view(-1, ORIENTATIONS), variance.view(-1, ORIENTATIONS)
+            pooled = means.mean(1)
+            spread = (variances + means.square()).mean(1) - pooled.square()
+            self.running_mean.lerp_(pooled, self.momentum)
+            self.running_var.lerp_(spread, self.momentum)
+        return normed

@@ -1,0 +1,46 @@
+"""What all sections of the configuration share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["SPEED", "Device", "Fraction", "Precision", "Section", "Seed"]
+
+SPEED: dict[str, Any] = {"speed_only": True}
+"""Marks a key that changes how fast a result comes, and not the result."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_in_words(cls, values: Any) -> Any:
+        # TOML has no word for nothing; a key whose default is a number needs one to unset it.
+        if not isinstance(values, dict):
+            return values
+        return {key: None if value == "none" else value for key, value in values.items()}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the section as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the settings that shape a result, without those that shape only its speed."""
+        speed_only = {
+            name
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.json_schema_extra, dict)
+            and field.json_schema_extra.get("speed_only")
+        }
+        return self.model_dump(mode="json", exclude=speed_only)
+
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]

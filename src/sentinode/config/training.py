@@ -1,0 +1,121 @@
+"""The configuration of a training: network, trainer and augmentation."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from sentinode.config.section import Device, Precision, Section, Seed
+
+__all__ = ["AugmentConfig", "ModelConfig", "TrainConfig"]
+
+
+class ModelConfig(Section):
+    """Which network."""
+
+    name: str = Field("baseline-colour", description="Name of the network; `sentinode model`.")
+
+
+class TrainConfig(Section):
+    """How the network is trained."""
+
+    epochs: int = Field(30, ge=1, description="Largest number of epochs.")
+    batch_size: int = Field(32, ge=1, description="Patches through the network at once.")
+    accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step.")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        "adam", description="sgd has Nesterov's momentum, 0.9."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Largest step size of the optimiser.")
+    beta2: float = Field(
+        0.999, gt=0, lt=1, description="Memory of Adam's second moment; 0.99 adapts faster."
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="Of weights, not of biases and norms; adamw applies it apart."
+    )
+    schedule: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = Field(
+        "constant",
+        description="How the learning rate goes: constant; step (a tenth after every step_epochs); "
+        "plateau (a tenth after step_epochs without a lower validation loss); cosine (to zero at "
+        "the end); one-cycle (from a 25th up during the first 30 %, then by cosine to zero).",
+    )
+    step_epochs: int = Field(5, ge=1, description="For the schedules step and plateau.")
+    warmup_epochs: float = Field(
+        0.0, ge=0, description="Epochs in which the learning rate first rises from zero."
+    )
+    loss: Literal["cross-entropy", "focal"] = Field("cross-entropy", description="What is lowered.")
+    focal_gamma: float = Field(2.0, ge=0, description="How little easy patches count, for focal.")
+    class_weights: Literal["equal", "balanced"] = Field(
+        "equal", description="balanced lets both classes count the same, whatever their number."
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of each label that is taken from it and dealt to both."
+    )
+    clip: float | None = Field(
+        None, gt=0, description="Largest norm of a step's gradient; none leaves it."
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay a step of an exponential moving average of the weights, which is then "
+        "what is validated and kept; 0 keeps the weights as they are.",
+    )
+    patience: int | None = Field(
+        10, ge=1, description="Stop after this many epochs without a lower validation loss."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="best keeps the weights of the lowest validation loss."
+    )
+    seed: Seed = Field(42, description="Seed of the weights, the order and every random change.")
+    device: Device = Field("auto", description="auto takes a GPU where there is one.")
+    precision: Precision = Field(
+        "auto", description="auto takes bfloat16 where the processor computes in it, else float32."
+    )
+    threads: int = Field(
+        0, ge=0, description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes."
+    )
+
+    @model_validator(mode="after")
+    def _warmed_up_in_time(self) -> Self:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs lies in 0..epochs, got {self.warmup_epochs} of {self.epochs}"
+            )
+        if self.schedule == "one-cycle" and self.warmup_epochs:
+            raise ValueError("one-cycle has its own warm-up; leave warmup_epochs at 0")
+        return self
+
+
+class AugmentConfig(Section):
+    """Random changes of training patches, drawn anew each time a patch is seen."""
+
+    orientations: Literal["one", "flips", "all"] = Field(
+        "one",
+        description="one leaves patches as they lie; flips: left-right and up-down; all: the "
+        "eight flips and rotations.",
+    )
+    shift: int = Field(
+        0, ge=0, le=16, description="Largest move in px each way; the rim is mirrored."
+    )
+    turn: float = Field(
+        0.0, ge=0, le=180, description="Largest turn in degrees each way; pixels are interpolated."
+    )
+    zoom: float = Field(0.0, ge=0, le=0.5, description="Largest relative change of size, each way.")
+    stain: float = Field(
+        0.0, ge=0, le=1, description="Largest relative change of each stain's concentration."
+    )
+    stain_offset: float = Field(
+        0.0, ge=0, le=1, description="Largest amount of each stain added, in optical density."
+    )
+    light: float = Field(
+        0.0, ge=0, le=1, description="Largest relative change of the light in R, G and B."
+    )
+    mixup: float = Field(
+        0.0, ge=0, description="Both parameters of the Beta by which pairs are mixed; 0 mixes none."
+    )
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether any change but mixing is asked for."""
+        return self.model_copy(update={"mixup": 0.0}) != AugmentConfig()
