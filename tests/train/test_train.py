@@ -13,6 +13,7 @@ from sentinode.errors import InputError, TrainingError
 from sentinode.models import choose_compute, deterministic, new_network
 from sentinode.predict import predict_set
 from sentinode.tables import PackedSet, Split
+from sentinode.types import Preprocess
 from sentinode.train import train
 from sentinode.train.plan import make_plan
 from sentinode.train.scores import score
@@ -123,15 +124,30 @@ def test_divergence_is_said_in_plain_words(
         train(packed, split, changed(quick, learning_rate=1e30), tmp_path / "run", spec=tiny_spec())
 
 
-def test_a_batch_too_large_for_memory_names_a_smaller_one(
-    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_too_large_for_memory_is_halved_and_said(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def hungry(*_: object) -> torch.Tensor:
-        return torch.empty(10**15)
+    real = sentinode.train.loop.to_input
+
+    def hungry(batch: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
+        return torch.empty(10**15) if len(batch) > 4 else real(batch, preprocess)
 
     monkeypatch.setattr(sentinode.train.loop, "to_input", hungry)
-    with pytest.raises(TrainingError, match=r"8 patches .* train\.batch_size=4"):
-        train(packed, split, quick, tmp_path / "run", spec=tiny_spec())
+    run = train(packed, split, quick, tmp_path / "run", spec=tiny_spec(dropout=0.0))
+    said = capfd.readouterr().err
+    assert "a batch of 8 patches does not fit in memory; going on with 4 at once" in said
+    monkeypatch.undo()
+    halves = changed(quick, batch_size=4, accumulate=2)
+    asked = train(packed, split, halves, tmp_path / "asked", spec=tiny_spec(dropout=0.0))
+    assert asked.weights_hash == run.weights_hash
+    monkeypatch.setattr(sentinode.train.loop, "to_input", lambda *_: torch.empty(10**15))
+    with pytest.raises(TrainingError, match="a batch of 1 patches does not fit"):
+        train(packed, split, quick, tmp_path / "none", spec=tiny_spec())
 
 
 def test_what_cannot_teach_or_choose_is_refused_before_it_starts(

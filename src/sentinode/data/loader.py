@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sentinode.types import Preprocess, UInt8Array
 
-__all__ = ["batches", "epoch_order", "to_input"]
+__all__ = ["batches", "epoch_order", "resident", "to_input"]
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -22,17 +22,34 @@ def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(n)
 
 
-def batches(images: UInt8Array, rows: NDArray[np.int64], batch_size: int) -> Iterator[Tensor]:
+def resident(images: UInt8Array, device: torch.device) -> UInt8Array | Tensor:
+    """Copy a set to a GPU where it takes at most half of the free memory, else leave it."""
+    if device.type != "cuda" or images.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        return images
+    copied = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(images), 4096):
+        copied[start : start + 4096] = torch.from_numpy(images[start : start + 4096].copy())
+    return copied
+
+
+def batches(
+    images: UInt8Array | Tensor, rows: NDArray[np.int64], batch_size: int
+) -> Iterator[Tensor]:
     """Read patches in the order of ``rows``, one batch ahead of the one that is used.
 
     Args:
-        images: uint8 (N, H, W, 3), RGB; may be memory-mapped.
+        images: uint8 (N, H, W, 3), RGB; memory-mapped, or as :func:`resident` gives it.
         rows: int64 (M,), the patches wanted.
         batch_size: Patches in a batch; the last one may be smaller.
 
     Yields:
-        uint8 tensors (B, H, W, 3).
+        uint8 tensors (B, H, W, 3), where ``images`` are.
     """
+    if isinstance(images, Tensor):
+        places = torch.from_numpy(rows).to(images.device)
+        for start in range(0, len(rows), batch_size):
+            yield images[places[start : start + batch_size]]
+        return
 
     def read(start: int) -> Tensor:
         return torch.from_numpy(images[rows[start : start + batch_size]])

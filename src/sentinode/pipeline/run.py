@@ -113,7 +113,10 @@ class _Job:
         self.ledger.stage(
             "train",
             {
-                "config": [config.model.fingerprint(), config.train.fingerprint()],
+                "config": [
+                    section.fingerprint()
+                    for section in (config.model, config.train, config.augment)
+                ],
                 "set": opened.meta.content_hash,
                 "split": split.hash,
             },

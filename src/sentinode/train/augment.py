@@ -15,6 +15,9 @@ from sentinode.stain import jitter
 
 __all__ = ["augmented", "mixed"]
 
+WARPED = 0.8
+"""Share of patches that are interpolated where that is asked for; the others stay sharp."""
+
 
 def augmented(batch: Tensor, settings: AugmentConfig, rng: np.random.Generator) -> Tensor:
     """Change every patch by draws of its own.
@@ -87,8 +90,9 @@ def _shifted(n: int, side: int, furthest: int, rng: np.random.Generator) -> NDAr
 
 def _warped(batch: Tensor, settings: AugmentConfig, rng: np.random.Generator) -> Tensor:
     """Turn by any angle and change the size, about the centre; bilinear, the rim mirrored."""
-    angle = np.deg2rad(settings.turn) * rng.uniform(-1, 1, len(batch))
-    scale = np.exp(math.log1p(settings.zoom) * rng.uniform(-1, 1, len(batch)))
+    chosen = rng.uniform(size=len(batch)) < WARPED
+    angle = chosen * np.deg2rad(settings.turn) * rng.uniform(-1, 1, len(batch))
+    scale = np.exp(chosen * math.log1p(settings.zoom) * rng.uniform(-1, 1, len(batch)))
     cos, sin, zero = scale * np.cos(angle), scale * np.sin(angle), np.zeros(len(batch))
     matrix = np.stack([np.stack([cos, -sin, zero], 1), np.stack([sin, cos, zero], 1)], 1)
     images = batch.permute(0, 3, 1, 2).float()

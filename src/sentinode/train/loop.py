@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sentinode.core import Progress
-from sentinode.data.loader import batches, epoch_order, to_input
+from sentinode.data.loader import batches, epoch_order, resident, to_input
 from sentinode.errors import TrainingError
-from sentinode.models import new_network, out_of_memory
+from sentinode.models import Network, build, out_of_memory
 from sentinode.predict import forward
 from sentinode.tables import PackedSet
+from sentinode.train.augment import augmented, mixed
+from sentinode.train.average import MovingAverage
+from sentinode.train.objective import class_weights, make_optimizer, objective
 from sentinode.train.plan import Plan
+from sentinode.train.schedule import learning_rate
 from sentinode.train.scores import Scores, score
 from sentinode.train.state import TrainState
+from sentinode.types import UInt8Array
 
 __all__ = ["fit"]
 
@@ -34,7 +41,7 @@ def fit(packed: PackedSet, plan: Plan, folder: Path) -> TrainState:
     """Train from wherever ``folder`` says it was left, until it is time to stop.
 
     Raises:
-        TrainingError: The loss is no number any more, or a batch does not fit in memory.
+        TrainingError: The loss is no number any more, or a single patch does not fit in memory.
         DiskFullError: The disk is full; the epochs written before are kept.
     """
     settings, compute = plan.settings, plan.compute
@@ -44,12 +51,15 @@ def fit(packed: PackedSet, plan: Plan, folder: Path) -> TrainState:
         devices=1,
         precision="bf16-mixed" if compute.precision == "bfloat16" else "32-true",
     )
-    network = new_network(plan.spec, settings.seed)
+    network = build(plan.spec)
     compute.place(network)
-    # Keras's Adam, whose epsilon is larger than PyTorch's.
-    adam = torch.optim.Adam(network.parameters(), settings.learning_rate, eps=1e-7, fused=True)
-    state = TrainState.resume(folder, plan.made_from, compute.settings(), network, adam)
-    model, optimizer = fabric.setup(network, adam)
+    average = MovingAverage(network, settings.average) if settings.average else None
+    inner = make_optimizer(network, settings)
+    state = TrainState(folder, plan, network, inner, average)
+    state.resume()
+    model, optimizer = fabric.setup(network, inner)
+    images = resident(packed.images, fabric.device)
+    job = Job(fabric, network, model, optimizer, average, images, plan, state)
 
     total = settings.epochs * len(plan.training)
     with Progress("train", total, done=state.epoch * len(plan.training)) as progress:
@@ -58,59 +68,123 @@ def fit(packed: PackedSet, plan: Plan, folder: Path) -> TrainState:
             progress.say(f"going on after epoch {state.epoch}{how}")
         while not finished(state, plan):
             epoch = state.epoch + 1
+            before = [parameter.detach().clone() for parameter in network.parameters()]
             start = time.perf_counter()
-            trained = train_epoch(fabric, model, optimizer, packed, plan, epoch, progress)
+            try:
+                trained = train_epoch(job, epoch, progress)
+            except DoesNotFitError as error:
+                take_smaller_batches(state, error, progress)
+                continue
             middle = time.perf_counter()
-            images = batches(packed.images, plan.validation.rows, VALIDATION_BATCH)
-            logits = forward(network, images, plan.spec.preprocess, compute)
+            shown = batches(images, plan.validation.rows, VALIDATION_BATCH)
+            logits = forward(state.judged, shown, plan.spec.preprocess, compute)
             valid = checked_score(logits, plan.validation.labels, epoch)
             end = time.perf_counter()
             state.add(
-                history_row(epoch, settings.learning_rate, trained, valid),
+                history_row(epoch, optimizer.param_groups[0]["lr"], trained, valid),
                 {"train_s": middle - start, "valid_s": end - middle},
             )
             state.write()
             progress.say(epoch_line(state, plan))
+            if epoch == 1 and stood_still(before, network):
+                progress.say(
+                    f"the weights hardly moved in this epoch: train.learning_rate = "
+                    f"{settings.learning_rate:g} does nothing; take a larger one (1e-3 is usual)"
+                )
     return state
 
 
-def train_epoch(
-    fabric: Fabric,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    packed: PackedSet,
-    plan: Plan,
-    epoch: int,
-    progress: Progress,
-) -> Scores:
-    """Take one step a batch over all training patches, in this epoch's order."""
-    settings = plan.settings
+@final
+@dataclass(frozen=True)
+class Job:
+    """What every epoch of a training needs; ``model`` is ``network`` as Fabric wraps it."""
+
+    fabric: Fabric
+    network: Network
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage | None
+    images: UInt8Array | Tensor
+    plan: Plan
+    state: TrainState
+
+
+def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
+    """Go once over all training patches, in this epoch's order."""
+    plan, settings, batch_size = job.plan, job.plan.settings, job.state.batch_size
     order = epoch_order(len(plan.training), settings.seed, epoch)
     rows, labels = plan.training.rows[order], plan.training.labels[order]
-    targets = torch.from_numpy(labels).to(fabric.device)
+    targets = torch.from_numpy(labels).to(job.fabric.device)
+    weights = class_weights(settings, targets)
+    valid_losses = [row["valid_loss"] for row in job.state.history]
+    each_step = settings.accumulate * (settings.batch_size // batch_size)
+    n_batches = math.ceil(len(rows) / batch_size)
+    n_steps = math.ceil(n_batches / each_step)
     seen: list[Tensor] = []
     done, shown_at = 0, time.perf_counter()
-    model.train()
-    for step, batch in enumerate(batches(packed.images, rows, settings.batch_size), 1):
-        torch.manual_seed(step_seed(settings.seed, epoch, step))
+    job.model.train()
+    for number, batch in enumerate(batches(job.images, rows, batch_size), 1):
+        seed = step_seed(settings.seed, epoch, number)
+        torch.manual_seed(seed)  # for dropout
+        rng = np.random.default_rng(seed)
         try:
-            logits = model(to_input(fabric.to_device(batch), plan.spec.preprocess))
-            loss = binary_cross_entropy_with_logits(logits, targets[done : done + len(batch)])
-            fabric.backward(loss)
+            patches = augmented(job.fabric.to_device(batch), plan.augment, rng)
+            inputs = to_input(patches, plan.spec.preprocess)
+            aims = targets[done : done + len(batch)]
+            inputs, aims = mixed(inputs, aims, plan.augment, rng)
+            logits = job.model(inputs)
+            job.fabric.backward(objective(logits, aims, settings, weights) / each_step)
         except (RuntimeError, MemoryError) as error:
-            raise said_plainly(error, settings.batch_size) from error
-        optimizer.step()
-        optimizer.zero_grad()
+            raise said_plainly(error, batch_size, done) from error
+        if number % each_step == 0 or number == n_batches:
+            step = math.ceil(number / each_step)
+            so_far = epoch - 1 + step / n_steps
+            take_step(job, learning_rate(settings, so_far, valid_losses))
+            if job.average is not None:
+                job.average.update(job.network, (epoch - 1) * n_steps + step)
         seen.append(logits.detach())
         done += len(batch)
         if time.perf_counter() - shown_at > SECONDS_BETWEEN_SHOWN or done == len(rows):
             shown_at = time.perf_counter()
-            last = torch.cat(seen[-max(1, PATCHES_SHOWN // settings.batch_size) :]).cpu().numpy()
+            last = torch.cat(seen[-max(1, PATCHES_SHOWN // batch_size) :]).cpu().numpy()
             now = checked_score(last, labels[done - len(last) : done], epoch)
             auc = "-" if np.isnan(now.auc) else now.auc
             progress.advance(0, epoch=str(epoch), loss=now.loss, AUC=auc)
         progress.advance(len(batch))
     return checked_score(torch.cat(seen).cpu().numpy(), labels, epoch)
+
+
+def take_step(job: Job, rate: float) -> None:
+    """Move the weights by the gradients gathered so far."""
+    if job.plan.settings.clip is not None:
+        job.fabric.clip_gradients(job.model, job.optimizer, max_norm=job.plan.settings.clip)
+    for group in job.optimizer.param_groups:
+        group["lr"] = rate
+    job.optimizer.step()
+    job.optimizer.zero_grad()
+
+
+def take_smaller_batches(state: TrainState, error: DoesNotFitError, progress: Progress) -> None:
+    """Go back to the end of the epoch before, to go on with half as many patches at once."""
+    if state.batch_size == 1:
+        raise error
+    smaller = state.batch_size // 2
+    progress.say(
+        f"a batch of {state.batch_size} patches does not fit in memory; going on with "
+        f"{smaller} at once and as many patches a step"
+    )
+    progress.advance(-error.done)
+    state.resume()
+    state.batch_size = smaller
+
+
+def stood_still(before: list[Tensor], network: torch.nn.Module) -> bool:
+    """Tell whether no weight moved by a millionth of the largest one of its tensor."""
+    return all(
+        float((now.detach() - then).abs().max()) <= 1e-6 * float(then.abs().max())
+        for then, now in zip(before, network.parameters(), strict=True)
+        if then.ndim > 1  # biases begin at zero
+    )
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
@@ -161,12 +235,19 @@ def epoch_line(state: TrainState, plan: Plan) -> str:
     )
 
 
-def said_plainly(error: RuntimeError | MemoryError, batch_size: int) -> Exception:
+def said_plainly(error: RuntimeError | MemoryError, batch_size: int, done: int) -> Exception:
     """Return the error to raise in place of one of a step: memory that ran out has a remedy."""
     if not out_of_memory(error):
         return error
-    smaller = max(1, batch_size // 2)
-    return TrainingError(
-        f"a batch of {batch_size} patches does not fit in memory; "
-        f"take a smaller one: --set train.batch_size={smaller}"
-    )
+    return DoesNotFitError(batch_size, done)
+
+
+class DoesNotFitError(TrainingError):
+    """A batch does not fit in memory, ``done`` patches into its epoch."""
+
+    def __init__(self, batch_size: int, done: int) -> None:
+        super().__init__(
+            f"a batch of {batch_size} patches does not fit in memory; close other programs, or "
+            "take a smaller network"
+        )
+        self.done = done

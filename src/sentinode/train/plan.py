@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.config import Config, TrainConfig
+from sentinode.config import AugmentConfig, Config, TrainConfig
 from sentinode.core import hash_json
 from sentinode.errors import InputError, TrainingError
 from sentinode.models import Compute, ModelSpec, choose_compute
@@ -44,6 +44,7 @@ class Plan:
     Attributes:
         spec: The network, at the scale of the set.
         settings: How it is trained.
+        augment: What is changed at random in training patches.
         compute: Where and in which precision.
         training: Patches that it learns from.
         validation: Patches that choose the epoch.
@@ -52,6 +53,7 @@ class Plan:
 
     spec: ModelSpec
     settings: TrainConfig
+    augment: AugmentConfig
     compute: Compute
     training: Examples
     validation: Examples
@@ -71,7 +73,7 @@ def make_plan(
     Args:
         packed: The set.
         split: Of this set.
-        config: Its ``model`` and ``train`` sections are used.
+        config: Its ``model``, ``train`` and ``augment`` sections are used.
         spec: The network where it is not one known by name.
 
     Raises:
@@ -85,6 +87,7 @@ def make_plan(
         "config": {
             "model": spec.model_dump(mode="json"),
             "train": settings.fingerprint(),
+            "augment": config.augment.fingerprint(),
         },
         "inputs": {
             "set": packed.meta.content_hash,
@@ -95,6 +98,7 @@ def make_plan(
     return Plan(
         spec=spec,
         settings=settings,
+        augment=config.augment,
         compute=choose_compute(settings.device, settings.precision, settings.threads),
         training=_examples(packed, split, "train"),
         validation=_examples(packed, split, "valid"),
@@ -112,8 +116,12 @@ def differences(made_from: Mapping[str, Any], other: Mapping[str, Any]) -> list[
 
 def _flat(made_from: Mapping[str, Any]) -> dict[str, Any]:
     config = made_from.get("config", {})
-    train = {f"train.{key}": value for key, value in config.get("train", {}).items()}
-    return {**train, "model": config.get("model"), **made_from.get("inputs", {})}
+    keys = {
+        f"{section}.{key}": value
+        for section in ("train", "augment")
+        for key, value in config.get(section, {}).items()
+    }
+    return {**keys, "model": config.get("model"), **made_from.get("inputs", {})}
 
 
 def _at_scale(spec: ModelSpec, packed: PackedSet) -> ModelSpec:

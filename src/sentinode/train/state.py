@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, final
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +14,9 @@ from torch import Tensor
 
 from sentinode.core import atomic_path, hash_bytes, hash_json, read_json, write_json
 from sentinode.errors import CheckpointError, InputError
-from sentinode.models import Network, state_of
+from sentinode.models import Network, new_network, state_of
+from sentinode.train.average import MovingAverage
+from sentinode.train.plan import Plan
 
 __all__ = ["STATE_FILE", "TrainState", "read_state"]
 
@@ -31,7 +33,8 @@ class TrainState:
     Attributes:
         history: One row of the history per finished epoch.
         timing: Wall times of each of these epochs in s.
-        best: Tensors of the epoch of lowest validation loss, as `state_of` gives them.
+        kept: Tensors of the epoch that is kept, as `state_of` gives them.
+        batch_size: Patches through the network at once: what was asked for, or what fits.
         computed_elsewhere: Whether the epochs so far took another device, precision or number
             of threads, so that the bytes will not be those of a run never interrupted.
     """
@@ -39,38 +42,40 @@ class TrainState:
     def __init__(
         self,
         folder: Path,
-        made_from: Mapping[str, Any],
-        compute: Mapping[str, Any],
+        plan: Plan,
         network: Network,
         optimizer: torch.optim.Optimizer,
+        average: MovingAverage | None = None,
     ) -> None:
-        self._folder, self._made_from, self._compute = folder, made_from, compute
-        self._network, self._optimizer = network, optimizer
+        self._folder, self._plan = folder, plan
+        self._network, self._optimizer, self._average = network, optimizer, average
         self.history: list[dict[str, float]] = []
         self.timing: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
+        self.batch_size = plan.settings.batch_size
         self.computed_elsewhere = False
 
-    @classmethod
-    def resume(
-        cls,
-        folder: Path,
-        made_from: Mapping[str, Any],
-        compute: Mapping[str, Any],
-        network: Network,
-        optimizer: torch.optim.Optimizer,
-    ) -> Self:
-        """Go on from what ``folder`` holds, or start anew where it holds nothing.
+    def resume(self) -> None:
+        """Go on from what the folder holds, or from new weights where it holds nothing.
 
-        ``network`` and ``optimizer`` take the stored tensors, in place.
+        Network, optimiser and average take the stored tensors, in place.
 
         Raises:
             CheckpointError: A file is damaged.
         """
-        state = cls(folder, made_from, compute, network, optimizer)
-        if (folder / STATE_FILE).is_file():
-            state._read()
-        return state
+        if (self._folder / STATE_FILE).is_file():
+            self._read()
+            return
+        drawn = new_network(self._plan.spec, self._plan.settings.seed)
+        self._network.load_state_dict(drawn.state_dict())
+        self._optimizer.state.clear()
+        if self._average is not None:
+            self._average.network.load_state_dict(self._network.state_dict())
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated and kept: the average where there is one."""
+        return self._network if self._average is None else self._average.network
 
     @property
     def epoch(self) -> int:
@@ -84,12 +89,17 @@ class TrainState:
             return 0
         return 1 + min(range(self.epoch), key=lambda i: self.history[i]["valid_loss"])
 
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights are kept; 0 before any."""
+        return self.best_epoch if self._plan.settings.keep == "best" else self.epoch
+
     def add(self, row: dict[str, float], timing: dict[str, float]) -> None:
-        """Add a finished epoch; its weights are kept where it is the best so far."""
+        """Add a finished epoch; its weights are kept where it is the one to keep."""
         self.history.append(row)
         self.timing.append(timing)
-        if self.best_epoch == self.epoch:
-            self.best = {name: t.clone() for name, t in state_of(self._network).items()}
+        if self.kept_epoch == self.epoch:
+            self.kept = {name: t.clone() for name, t in state_of(self.judged).items()}
 
     def write(self) -> None:
         """Write everything; what was there is replaced at once or stays whole.
@@ -98,15 +108,19 @@ class TrainState:
             DiskFullError: The disk is full.
         """
         tensors = {f"model.{name}": t for name, t in state_of(self._network).items()}
-        tensors |= {f"best.{name}": t for name, t in self.best.items()}
+        if self._average is not None:
+            averaged = state_of(self._average.network)
+            tensors |= {f"average.{name}": t for name, t in averaged.items()}
+        tensors |= {f"kept.{name}": t for name, t in self.kept.items()}
         tensors |= {f"optimizer.{name}": t for name, t in _moments(self._optimizer).items()}
         data = save(tensors)
         file = f"epoch-{self.epoch:04d}.safetensors"
         with atomic_path(self._folder / file) as temporary:
             temporary.write_bytes(data)
         values = {
-            "made_from": self._made_from,
-            "compute": self._compute,
+            "made_from": self._plan.made_from,
+            "compute": self._plan.compute.settings(),
+            "batch_size": self.batch_size,
             "tensors": file,
             "sha256": hash_bytes(data),
             "history": self.history,
@@ -131,9 +145,12 @@ class TrainState:
         except (OSError, SafetensorError) as error:
             raise _damaged(self._folder, str(error)) from error
         self.history, self.timing = values["history"], values["timing"]
-        self.computed_elsewhere = values["compute"] != self._compute
-        self.best = _below("best.", tensors)
+        self.batch_size = values["batch_size"]
+        self.computed_elsewhere = values["compute"] != self._plan.compute.settings()
+        self.kept = _below("kept.", tensors)
         self._network.load_state_dict(_below("model.", tensors))
+        if self._average is not None:
+            self._average.network.load_state_dict(_below("average.", tensors))
         _restore_moments(self._optimizer, _below("optimizer.", tensors))
 
 

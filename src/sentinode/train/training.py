@@ -54,7 +54,7 @@ def train(
     Args:
         packed: The set.
         split: Of this set.
-        config: Its ``model`` and ``train`` sections are used.
+        config: Its ``model``, ``train`` and ``augment`` sections are used.
         out: Run folder.
         spec: The network where it is not one known by name.
         force: Start over, whatever run is there.
@@ -106,17 +106,17 @@ def _stored(out: Path) -> Mapping[str, Any] | None:
 
 
 def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
-    save_checkpoint(out, plan.spec, state.best)
+    save_checkpoint(out, plan.spec, state.kept)
     write_history(out / HISTORY_FILE, pd.DataFrame(state.history, columns=list(HISTORY_COLUMNS)))
     settings = config.model_copy(update={"model": ModelConfig(name=plan.spec.name)})
-    write_text(out / CONFIG_FILE, resolved_toml(settings, ["model", "train"]))
+    write_text(out / CONFIG_FILE, resolved_toml(settings, ["model", "train", "augment"]))
     RunRecord(
         fingerprint=plan.fingerprint,
         provenance=provenance("train", **plan.made_from, seeds={"train": plan.settings.seed}),
         compute=plan.compute.settings(),
-        best_epoch=state.best_epoch,
+        best_epoch=state.kept_epoch,
         stopped="epochs" if state.epoch >= plan.settings.epochs else "patience",
-        metrics={name: float(value) for name, value in state.history[state.best_epoch - 1].items()},
+        metrics={name: float(value) for name, value in state.history[state.kept_epoch - 1].items()},
         files={
             name: hash_file(out / name)
             for name in (SPEC_FILE, WEIGHTS_FILE, HISTORY_FILE, CONFIG_FILE)
@@ -128,9 +128,11 @@ def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
 def _timing(plan: Plan, state: TrainState) -> dict[str, Any]:
     training = [epoch["train_s"] for epoch in state.timing]
     validation = [epoch["valid_s"] for epoch in state.timing]
+    steady = slice(1, None) if len(training) > 1 else slice(None)  # the first one warms up
     return {
         "epochs": state.timing,
         "seconds": sum(training) + sum(validation),
-        "train_patches_per_s": len(plan.training) / median(training),
-        "valid_patches_per_s": len(plan.validation) / median(validation),
+        "first_epoch_s": training[0],
+        "train_patches_per_s": len(plan.training) / median(training[steady]),
+        "valid_patches_per_s": len(plan.validation) / median(validation[steady]),
     }
