@@ -13,10 +13,10 @@ from sentinode.errors import InputError, TrainingError
 from sentinode.models import choose_compute, deterministic, new_network
 from sentinode.predict import predict_set
 from sentinode.tables import PackedSet, Split
-from sentinode.types import Preprocess
 from sentinode.train import train
 from sentinode.train.plan import make_plan
 from sentinode.train.scores import score
+from sentinode.types import Preprocess
 
 
 def changed(config: Config, **train_settings: object) -> Config:
