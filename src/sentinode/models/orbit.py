@@ -88,8 +88,10 @@ class OrbitConv(_SharedConv):
     def kernels(self) -> Tensor:
         """Return float (8 * features, 8 * inputs, k, k)."""
         features, width, kernel, _ = self.weight.shape
-        own = self.weight.reshape(features, -1, ORIENTATIONS, kernel, kernel)
-        copies = [turned(own[:, :, _MET[g]], g) for g in range(ORIENTATIONS)]
+        # Taken apart and stacked: the gradient of an index by a list is slow where it must be
+        # deterministic.
+        own = self.weight.reshape(features, -1, ORIENTATIONS, kernel, kernel).unbind(2)
+        copies = [turned(torch.stack([own[h] for h in met], 2), g) for g, met in enumerate(_MET)]
         return torch.stack(copies, 1).reshape(features * ORIENTATIONS, width, kernel, kernel)
 
 
