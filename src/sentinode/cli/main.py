@@ -23,6 +23,7 @@ from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
 from sentinode.cli.phantom import phantom_command
 from sentinode.cli.predict import predict_command
+from sentinode.cli.reproduce import reproduce_command
 from sentinode.cli.run import demo_command, run_command
 from sentinode.cli.settings import config_command, init_command
 from sentinode.cli.show import show_command
@@ -75,6 +76,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stain": stain_command,
     "model": model_command,
     "train": train_command,
+    "reproduce": reproduce_command,
     "predict": predict_command,
     "evaluate": evaluate_command,
     "submission": submission_command,

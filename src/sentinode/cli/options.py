@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from sentinode.config import Config
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; `sentinode init` writes one.")
+    Path | None,
+    typer.Option("--config", help="TOML file, or a shipped recipe's name, as in nodenet-base."),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -1,6 +1,6 @@
 """One strict, frozen model per stage, and how a file and ``--set`` make it."""
 
-from sentinode.config.load import load_config, resolved_toml
+from sentinode.config.load import config_names, load_config, resolved_toml
 from sentinode.config.section import Section
 from sentinode.config.sections import (
     AuditConfig,
@@ -27,6 +27,7 @@ __all__ = [
     "SplitConfig",
     "TrainConfig",
     "commented_toml",
+    "config_names",
     "load_config",
     "resolved_toml",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,21 @@ from sentinode.config.sections import Config
 from sentinode.core import unknown_name
 from sentinode.errors import ConfigError, MissingInputError
 
-__all__ = ["load_config", "resolved_toml"]
+__all__ = ["config_names", "load_config", "resolved_toml"]
+
+_SHIPPED = files("sentinode") / "configs"
+
+
+def config_names() -> tuple[str, ...]:
+    """Return the names of the configurations that come with the package."""
+    return tuple(sorted(f.name[:-5] for f in _SHIPPED.iterdir() if f.name.endswith(".toml")))
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Make the configuration: defaults, then the file, then the overrides.
 
     Args:
-        path: A TOML file, or None for the defaults.
+        path: A TOML file, the name of one that comes with the package, or None for the defaults.
         overrides: Strings ``section.key=value`` as given to ``--set``; the value is read as
             TOML, and as a plain string where it is none.
 
@@ -48,10 +56,15 @@ def resolved_toml(config: Config, sections: Sequence[str] = tuple(Config.model_f
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if not path.exists() and str(path) in config_names():
+        return tomllib.loads((_SHIPPED / f"{path}.toml").read_text(encoding="utf-8"))
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise MissingInputError(f"no configuration file {path}") from error
+        known = ", ".join(config_names())
+        raise MissingInputError(
+            f"no configuration file {path}; those known by name are {known}"
+        ) from error
     except IsADirectoryError as error:
         raise ConfigError(f"{path} is a folder, expected a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

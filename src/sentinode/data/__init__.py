@@ -13,7 +13,7 @@ from sentinode.data.packing import pack
 from sentinode.data.restain import RestainedSource, stain_target
 from sentinode.data.source import Source
 from sentinode.data.sources import open_source
-from sentinode.data.splitting import SPLIT_FILE, split
+from sentinode.data.splitting import SPLIT_FILE, propose, split
 
 __all__ = [
     "AUDIT_FILE",
@@ -28,6 +28,7 @@ __all__ = [
     "compare_sets",
     "open_source",
     "pack",
+    "propose",
     "split",
     "stain_target",
 ]

@@ -17,7 +17,7 @@ from sentinode.errors import InputError
 from sentinode.tables import PackedSet, Split
 from sentinode.types import Fold
 
-__all__ = ["SPLIT_FILE", "split"]
+__all__ = ["SPLIT_FILE", "propose", "split"]
 
 SPLIT_FILE = "split.json"
 
@@ -33,7 +33,15 @@ OPTIMISTIC: dict[By, str | None] = {
 
 
 def split(packed: PackedSet, config: SplitConfig) -> Split:
-    """Decide the fold of every usable patch and write ``split.json`` into the set.
+    """Make a split as :func:`propose` does, and write it into the set's folder."""
+    with folder_lock(packed.folder):
+        made = propose(packed, config)
+        made.write(packed.folder / SPLIT_FILE)
+    return made
+
+
+def propose(packed: PackedSet, config: SplitConfig) -> Split:
+    """Decide the fold of every usable patch.
 
     Without being told how, it takes the source's own folds where it has two or more with labels,
     else splits by patient or slide where they are known, else by groups of copies of one tissue.
@@ -47,32 +55,29 @@ def split(packed: PackedSet, config: SplitConfig) -> Split:
         InputError: The patches have one class only, a slide stands in two of the source's folds,
             some patches have a slide and others none, or there are too few slides.
     """
-    with folder_lock(packed.folder):
-        plan = _Plan.of(packed, config)
-        frame = plan.frame
-        frame["fold"] = _folds(plan, config)
-        _check_classes(frame, plan)
-        frame = frame[_drawn_for_training(frame, config)]
-        units: dict[Fold, dict[str, tuple[str, ...]]] = {
-            fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
-        }
-        units["unlabelled"] = {patch: (patch,) for patch in plan.unlabelled}
-        made = Split(
-            by=plan.by,
-            seed=config.seed,
-            manifest_hash=packed.manifest.hash,
-            optimistic=None if config.leave_out is not None else OPTIMISTIC[plan.by],
-            notes=tuple(plan.notes),
-            units=units,
-            provenance=provenance(
-                "split",
-                config=config.fingerprint(),
-                inputs={"set": packed.meta.content_hash, "manifest": packed.manifest.hash},
-                seeds={"split": config.seed},
-            ),
-        )
-        made.write(packed.folder / SPLIT_FILE)
-        return made
+    plan = _Plan.of(packed, config)
+    frame = plan.frame
+    frame["fold"] = _folds(plan, config)
+    _check_classes(frame, plan)
+    frame = frame[_drawn_for_training(frame, config)]
+    units: dict[Fold, dict[str, tuple[str, ...]]] = {
+        fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
+    }
+    units["unlabelled"] = {patch: (patch,) for patch in plan.unlabelled}
+    return Split(
+        by=plan.by,
+        seed=config.seed,
+        manifest_hash=packed.manifest.hash,
+        optimistic=None if config.leave_out is not None else OPTIMISTIC[plan.by],
+        notes=tuple(plan.notes),
+        units=units,
+        provenance=provenance(
+            "split",
+            config=config.fingerprint(),
+            inputs={"set": packed.meta.content_hash, "manifest": packed.manifest.hash},
+            seeds={"split": config.seed},
+        ),
+    )
 
 
 @final

@@ -15,8 +15,9 @@ from sentinode.models.compute import (
     deterministic,
     out_of_memory,
 )
+from sentinode.models.described import descriptive_name
 from sentinode.models.network import Network
-from sentinode.models.registry import block_network, model_names, spec
+from sentinode.models.registry import block_network, flat_network, model_names, spec
 from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
 from sentinode.models.sequential import SequentialNetwork, build_sequential
 from sentinode.models.spec import ModelSpec, build, new_network
@@ -40,7 +41,9 @@ __all__ = [
     "build_sequential",
     "choose_compute",
     "computes_bfloat16",
+    "descriptive_name",
     "deterministic",
+    "flat_network",
     "load_checkpoint",
     "model_names",
     "new_network",

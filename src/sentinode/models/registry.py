@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from sentinode.core import unknown_name
 from sentinode.errors import InputError
 from sentinode.models.nodenet import nodenet
-from sentinode.models.sequential import BatchNorm, Conv, Dense, Dropout, GlobalAverage, Layer, Pool
+from sentinode.models.sequential import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAverage,
+    Layer,
+    Pool,
+)
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
 
-__all__ = ["block_network", "model_names", "spec"]
+__all__ = ["block_network", "flat_network", "model_names", "spec"]
 
 
 def block_network(
@@ -42,21 +51,63 @@ def block_network(
         layers += [Conv(filters=filters), BatchNorm(), Conv(filters=filters, kernel=kernel), Pool()]
     layers += [GlobalAverage(), Dropout(rate=dropout)]
     layers += [Dense(units=units) for units in head]
+    return _stacked(name, layers, f"layers.relu{2 * len(blocks)}", preprocess)
+
+
+def flat_network(
+    name: str,
+    filters: Sequence[int],
+    head: Sequence[int],
+    *,
+    dropout: float = 0.2,
+    preprocess: Preprocess | None = None,
+) -> ModelSpec:
+    """Describe a network of the second reference notebook's kind.
+
+    Same-padded 3×3 convolutions with ReLU, one pooling, dropout, batch normalisation; then all
+    values in one row, dense layers and one logit.
+
+    Args:
+        name: Name of the spec.
+        filters: Of each convolution.
+        head: Units of each dense layer before the logit.
+        dropout: Share of the pooled values that is zeroed while training.
+        preprocess: Defaults to 96×96 px colour, scaled to 0..1.
+    """
+    layers: list[Layer] = [Conv(filters=n) for n in filters]
+    layers += [Pool(), Dropout(rate=dropout), BatchNorm(), Flatten()]
+    layers += [Dense(units=units) for units in head]
+    return _stacked(name, layers, f"layers.relu{len(filters)}", preprocess)
+
+
+def _stacked(
+    name: str, layers: Sequence[Layer], explain_layer: str, preprocess: Preprocess | None
+) -> ModelSpec:
     return ModelSpec(
         name=name,
         builder="sentinode.models.sequential:build_sequential",
         args={"layers": [layer.model_dump(mode="json") for layer in layers]},
         preprocess=preprocess or Preprocess(),
-        explain_layer=f"layers.relu{2 * len(blocks)}",
+        explain_layer=explain_layer,
         dense_exact=False,
         licence="Apache-2.0",
     )
 
 
+_GRAY = Preprocess(channels="gray", mean=(0.0,), std=(1.0,))
+
 _SPECS = {
     each.name: each
     for each in (
         block_network("baseline-colour"),
+        block_network("baseline-gray", preprocess=_GRAY),
+        block_network("gray-kernel-5", last_kernel=5, preprocess=_GRAY),
+        block_network("gray-256", (32, 64, 128, 256), preprocess=_GRAY),
+        block_network("gray-no-128", (32, 64), preprocess=_GRAY),
+        block_network("gray-no-dense", head=(), preprocess=_GRAY),
+        block_network("gray-dropout-30", dropout=0.3, preprocess=_GRAY),
+        flat_network("flat-32-64", (32, 64), (60, 30)),
+        flat_network("flat-32", (32,), (30,)),
         nodenet("nodenet-small", (4, 8, 16)),
         nodenet("nodenet-base", (6, 12, 24)),
         nodenet("nodenet-large", (8, 16, 32)),

@@ -2,13 +2,17 @@
 
 from sentinode.pipeline.demo import demo_config, run_demo
 from sentinode.pipeline.ledger import Ledger, StageRecord
+from sentinode.pipeline.notebooks import EXPERIMENTS, Experiment, reproduce
 from sentinode.pipeline.run import RunSummary, run_pipeline
 
 __all__ = [
+    "EXPERIMENTS",
+    "Experiment",
     "Ledger",
     "RunSummary",
     "StageRecord",
     "demo_config",
+    "reproduce",
     "run_demo",
     "run_pipeline",
 ]

@@ -56,9 +56,13 @@ def predict(
 
 
 def predict_set(
-    run: Run, packed: PackedSet, config: Config, folds: Sequence[Fold] | None = None
+    run: Run,
+    packed: PackedSet,
+    config: Config,
+    folds: Sequence[Fold] | None = None,
+    split: Split | None = None,
 ) -> Predictions:
-    """Predict the patches of a packed set; the ``split.json`` in its folder gives the folds.
+    """Predict the patches of a packed set.
 
     Args:
         run: The network.
@@ -66,6 +70,7 @@ def predict_set(
         config: Its ``predict`` section is used.
         folds: Folds to predict, by default all but ``train``. Patches that the split leaves out
             are not predicted; without a split, all usable patches are.
+        split: Gives the folds; by default the ``split.json`` in the set's folder.
 
     Raises:
         InputError: Patches of another size or scale, a split that does not belong to the set or
@@ -74,7 +79,7 @@ def predict_set(
     """
     _check_size(run, packed)
     _check_scale(run, packed.meta.mpp, str(packed.folder))
-    fold, is_split = _folds(run, packed, folds)
+    fold, is_split = _folds(run, packed, folds, split)
     wanted = packed.manifest.usable & _chosen(fold, folds, with_none=not is_split)
     rows = _some_rows(wanted, str(packed.folder))
     images = batches(packed.images, rows, config.predict.batch_size)
@@ -161,19 +166,19 @@ def _note(run: Run, config: Config, compute: Compute, input_hash: str) -> dict[s
 
 
 def _folds(
-    run: Run, packed: PackedSet, asked: Sequence[Fold] | None
+    run: Run, packed: PackedSet, asked: Sequence[Fold] | None, split: Split | None
 ) -> tuple[pd.Series[str], bool]:
     """Return the fold of each patch, null where it has none, and whether there is a split."""
     ids = packed.manifest.frame["id"]
     path = packed.folder / "split.json"
-    if not path.is_file():
+    if split is None and not path.is_file():
         if asked is not None:
             raise InputError(
                 f"--folds needs a split, {packed.folder} has none; make one with: "
                 f"sentinode split {packed.folder}"
             )
         return pd.Series(pd.NA, index=ids.index, dtype="string"), False
-    split = Split.read(path)
+    split = split or Split.read(path)
     split.check_belongs(packed.manifest.hash, path)
     trained_on = run.record.provenance.inputs
     same_set = trained_on.get("set") == packed.meta.content_hash

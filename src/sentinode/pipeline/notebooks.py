@@ -1,0 +1,267 @@
+"""The experiments of the two reference notebooks, on any packed set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+import pandas as pd
+
+from sentinode import __version__
+from sentinode.config import Config, load_config
+from sentinode.core import (
+    atomic_path,
+    folder_lock,
+    hash_json,
+    read_json,
+    unknown_name,
+    write_json,
+    write_text,
+)
+from sentinode.errors import InputError
+from sentinode.tables import PackedSet, Report
+
+__all__ = ["EXPERIMENTS", "Experiment", "reproduce"]
+
+RESULT = "result.json"
+
+
+@final
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment.
+
+    Attributes:
+        name: Of the configuration that comes with the package.
+        notebook: Whose it is.
+        said: What was changed.
+        published: Figures that the notebook gives, empty for what it only wished for.
+    """
+
+    name: str
+    notebook: Literal[1, 2]
+    said: str
+    published: dict[str, float]
+
+
+def _first(name: str, said: str, accuracy: float, *boards: float) -> Experiment:
+    names = ("published_accuracy", "published_public", "published_private")
+    return Experiment(name, 1, said, dict(zip(names, (accuracy, *boards), strict=False)))
+
+
+def _second(name: str, said: str, *figures: float) -> Experiment:
+    names = ("published_ms_per_step", "published_accuracy", "published_auc")
+    return Experiment(name, 2, said, dict(zip(names, figures, strict=False)))
+
+
+EXPERIMENTS = (
+    _first("first-colour", "colour baseline", 0.89),
+    _first("first-gray", "gray baseline", 0.85, 0.8382, 0.8503),
+    _first("first-gray-kernel-5", "last convolution 5×5", 0.85, 0.8149, 0.8397),
+    _first("first-gray-256", "a further block of 256", 0.86, 0.8106, 0.8207),
+    _first("first-gray-no-128", "without the block of 128", 0.77, 0.8082, 0.8211),
+    _first("first-gray-no-dense", "without dense 64", 0.85, 0.7932, 0.8100),
+    _first("first-gray-dropout-30", "dropout 0.3", 0.86, 0.8378, 0.8411),
+    _first("first-gray-whole-set", "whole set", 0.93, 0.8423, 0.8636),
+    _second("second-large", "32, 64, dense 60 and 30", 238, 0.8642, 0.9420),
+    _second("second-small", "32, dense 30", 58, 0.8267, 0.9054),
+    _second("second-small-slow", "32, dense 30, a tenth of the rate", 59, 0.8324, 0.9173),
+    _second("second-large-slow", "wished for: large, a tenth of the rate"),
+    _second("second-small-longer", "wished for: small, a tenth of the rate, longer"),
+)
+
+
+def reproduce(
+    packed: PackedSet,
+    out: Path,
+    *,
+    scale: float = 1.0,
+    epochs: int | None = None,
+    names: Sequence[str] | None = None,
+    overrides: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> tuple[Path, ...]:
+    """Run the notebooks' experiments and write their two tables.
+
+    Each experiment has its own folder below ``out``, with its split, run, predictions and report;
+    one that is finished is kept, one that was interrupted goes on. Validation patches are drawn
+    as the notebooks drew theirs; the fold ``test``, which they had not, is scored beside.
+
+    Args:
+        packed: The set.
+        out: Folder of everything that is written.
+        scale: Share of the notebooks' patches that is trained on, above 0 and at most 1.
+        epochs: Largest number of epochs; the notebooks' own where None.
+        names: Experiments to run; all where None.
+        overrides: As of `load_config`, over each experiment's configuration.
+        say: Called with one line for each step.
+
+    Returns:
+        The tables that were written, CSV and Markdown of each notebook.
+
+    Raises:
+        InputError: An unknown name, or a scale outside the range.
+    """
+    if not 0 < scale <= 1:
+        raise InputError(f"scale is above 0 and at most 1, got {scale}")
+    known = {experiment.name: experiment for experiment in EXPERIMENTS}
+    for name in names or ():
+        if name not in known:
+            raise InputError(unknown_name("experiment", name, known))
+    chosen = [known[name] for name in names or known]
+    with folder_lock(out):
+        for number, experiment in enumerate(chosen, 1):
+            say(f"{number} of {len(chosen)}: {experiment.name}, {experiment.said}")
+            config = _scaled(experiment, packed, scale, epochs, overrides)
+            _run(experiment, packed, config, out / experiment.name)
+        return _write_tables(out, scale)
+
+
+def _scaled(
+    experiment: Experiment,
+    packed: PackedSet,
+    scale: float,
+    epochs: int | None,
+    overrides: Sequence[str],
+) -> Config:
+    config = load_config(Path(experiment.name), overrides)
+    if epochs is not None:
+        fewer = min(epochs, config.train.epochs)
+        config = config.model_copy(
+            update={"train": config.train.model_copy(update={"epochs": fewer})}
+        )
+    if scale == 1:
+        return config
+    split = config.split
+    if split.balance is not None:
+        changed = {"balance": math.ceil(split.balance * scale)}
+    else:
+        changed = {"limit": math.ceil((split.limit or len(packed.manifest.frame)) * scale)}
+    return config.model_copy(update={"split": split.model_copy(update=changed)})
+
+
+def _run(experiment: Experiment, packed: PackedSet, config: Config, out: Path) -> None:
+    """Train, predict and score, unless ``result.json`` says that it was done."""
+    from sentinode.data import propose
+    from sentinode.evaluate import evaluate, write_report
+    from sentinode.models import descriptive_name, summarise
+    from sentinode.predict import predict_set
+    from sentinode.train import train
+
+    split = propose(packed, config.split)
+    run = train(packed, split, config, out / "run")
+    made_from = hash_json(
+        {
+            "run": run.record.fingerprint,
+            "config": [config.predict.settings(), config.evaluate.settings()],
+            "sentinode": __version__,
+        }
+    )
+    if (out / RESULT).is_file() and read_json(out / RESULT)["made_from"] == made_from:
+        return
+    predictions = predict_set(run, packed, config, ["valid", "test"], split)
+    predictions.write(out / "predictions.parquet")
+    split.write(out / "split.json")
+    report = evaluate(
+        predictions, config.evaluate, packed=packed, split=split, run_folder=run.folder
+    )
+    write_report(report, out / "report", packed=packed)
+    timing, history = run.record.timing, run.history()
+    kept = history.iloc[(run.record.best_epoch or 1) - 1]
+    longest = max(epoch["train_s"] + epoch["valid_s"] for epoch in timing["epochs"])
+    figures = {
+        "notebook": experiment.notebook,
+        "experiment": experiment.name,
+        "description": experiment.said,
+        "network": descriptive_name(run.spec, config.train.optimizer),
+        "parameters": summarise(run.spec).parameters,
+        "learning_rate": config.train.learning_rate,
+        "patches": sum(len(unit) for unit in split.units["train"].values()),
+        "epochs": len(history),
+        "kept_epoch": run.record.best_epoch,
+        "longest_epoch_s": longest,
+        "ms_per_step": 1000 * config.train.batch_size / timing["train_patches_per_s"],
+        "train_accuracy": kept["accuracy"],
+        "valid_accuracy": kept["valid_accuracy"],
+        "valid_auc": kept["valid_auc"],
+        **_elsewhere(report),
+        **experiment.published,
+    }
+    write_json(out / RESULT, {"made_from": made_from, "figures": figures})
+
+
+def _elsewhere(report: Report) -> dict[str, Any]:
+    auc, accuracy = report.overall["roc_auc"], report.at["half"].figures["accuracy"]
+    return {
+        "test_patches": report.rows.reported,
+        "test_accuracy": accuracy.value,
+        "test_auc": auc.value,
+        "test_auc_low": auc.low,
+        "test_auc_high": auc.high,
+    }
+
+
+def _write_tables(out: Path, scale: float) -> tuple[Path, ...]:
+    """Write the tables of all experiments that are finished, run now or before."""
+    written = []
+    files = [out / experiment.name / RESULT for experiment in EXPERIMENTS]
+    everything = pd.DataFrame([read_json(file)["figures"] for file in files if file.is_file()])
+    for notebook, title in ((1, "first"), (2, "second")):
+        table = everything[everything["notebook"] == notebook]
+        if table.empty:
+            continue
+        table = table.drop(columns="notebook").dropna(axis="columns", how="all")
+        with atomic_path(out / f"{title}.csv") as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_text(out / f"{title}.md", _markdown(table, title, scale))
+        written += [out / f"{title}.csv", out / f"{title}.md"]
+    return tuple(written)
+
+
+COLUMNS = {
+    "description": "experiment",
+    "parameters": "parameters",
+    "learning_rate": "rate",
+    "patches": "patches",
+    "epochs": "epochs",
+    "ms_per_step": "ms/step",
+    "train_accuracy": "training accuracy",
+    "valid_accuracy": "validation accuracy",
+    "valid_auc": "validation AUC",
+    "test_accuracy": "test accuracy",
+    "test_auc": "test AUC (95 %)",
+    "published_accuracy": "published accuracy",
+    "published_auc": "published AUC",
+    "published_public": "published public board",
+    "published_private": "published private board",
+}
+
+
+def _markdown(table: pd.DataFrame, title: str, scale: float) -> str:
+    columns = {key: said for key, said in COLUMNS.items() if key in table}
+    lines = [
+        f"The {title} notebook's experiments, at {scale:g} of its training patches. Validation is "
+        "drawn as the notebook drew it; test is the fold that neither trained nor chose.",
+        "",
+        "| " + " | ".join(columns.values()) + " |",
+        "|" + "---|" * len(columns),
+    ]
+    for row in table.to_dict("records"):
+        lines.append("| " + " | ".join(_cell(row, key) for key in columns) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict[Any, Any], key: str) -> str:
+    value = row[key]
+    if isinstance(value, str):
+        return value
+    if value is None or math.isnan(value):
+        return "–"
+    if key == "test_auc":
+        return f"{value:.3f} ({row['test_auc_low']:.3f}–{row['test_auc_high']:.3f})"
+    if key in ("parameters", "patches", "epochs"):
+        return f"{value:,.0f}"
+    return {"learning_rate": f"{value:g}", "ms_per_step": f"{value:.0f}"}.get(key, f"{value:.3f}")
