@@ -164,3 +164,53 @@ def test_a_damaged_state_is_refused_and_force_starts_over(
     with pytest.raises(CheckpointError, match=r"cannot go on: .* start over with --force"):
         train(packed, split, quick, out, spec=tiny_spec())
     assert_same(train(packed, split, quick, out, spec=tiny_spec(), force=True), whole)
+
+
+RECIPES = {
+    "everything": (
+        "train.optimizer=adamw",
+        "train.weight_decay=0.05",
+        "train.schedule=cosine",
+        "train.warmup_epochs=1",
+        "train.accumulate=2",
+        "train.label_smoothing=0.1",
+        "train.clip=1.0",
+        "train.average=0.9",
+        "train.keep=last",
+        "augment.orientations=all",
+        "augment.shift=2",
+        "augment.turn=45",
+        "augment.zoom=0.1",
+        "augment.stain=0.2",
+        "augment.light=0.05",
+        "augment.mixup=0.4",
+    ),
+    "others": (
+        "train.optimizer=sgd",
+        "train.schedule=plateau",
+        "train.step_epochs=1",
+        "train.loss=focal",
+        "train.class_weights=balanced",
+        "train.average=0.8",
+    ),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("at", [5, 18])
+def test_any_recipe_goes_on_where_it_was(
+    packed: PackedSet, split: Split, tmp_path: Path, recipe: str, at: int
+) -> None:
+    config = load_config(None, [*QUICK, *RECIPES[recipe]])
+    whole = train(packed, split, config, tmp_path / "whole", spec=tiny_spec())
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        real = sentinode.train.loop.step_seed
+        patch.setattr(sentinode.train.loop, "step_seed", failing(real, at, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, config, out, spec=tiny_spec())
+    assert_same(train(packed, split, config, out, spec=tiny_spec()), whole)
+    kept = whole.record.best_epoch
+    assert kept == (
+        4 if config.train.keep == "last" else whole.history()["valid_loss"].idxmin() + 1
+    )

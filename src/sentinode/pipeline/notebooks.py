@@ -260,8 +260,9 @@ def _cell(row: dict[Any, Any], key: str) -> str:
         return value
     if value is None or math.isnan(value):
         return "–"
-    if key == "test_auc":
-        return f"{value:.3f} ({row['test_auc_low']:.3f}–{row['test_auc_high']:.3f})"
+    low = row.get("test_auc_low", math.nan)
+    if key == "test_auc" and not math.isnan(low):
+        return f"{value:.3f} ({low:.3f}–{row['test_auc_high']:.3f})"
     if key in ("parameters", "patches", "epochs"):
         return f"{value:,.0f}"
     return {"learning_rate": f"{value:g}", "ms_per_step": f"{value:.0f}"}.get(key, f"{value:.3f}")
