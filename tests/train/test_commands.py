@@ -76,4 +76,4 @@ def test_model_shows_layers_of_a_name_and_of_a_run(folder: Path) -> None:
     values = json.loads(said("model", "baseline-colour", "--json"))
     assert values["layers"][0]["shape"] == [32, 96, 96]
     assert "baseline-colour: 296,225" in said("model")
-    assert "did you mean 'baseline-colour'" in str(refused("model", "baseline"))
+    assert "did you mean 'baseline-colour'" in str(refused("model", "baseline-color"))

@@ -7,8 +7,9 @@ import os
 import pickle
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,8 @@ __all__ = ["cores", "spread"]
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+_AHEAD = 4  # tasks handed to each worker ahead of time
 
 
 def cores() -> int:
@@ -74,15 +77,21 @@ def _spread(
         initargs=(work, sent),
     )
     try:
-        waiting = {pool.submit(_do, task): task for task in tasks}
-        for future, task in reversed(list(waiting.items())):
-            if future.cancel():  # nobody has begun it
-                del waiting[future]
+        left = deque(tasks)
+        waiting: dict[Future[Result], Task] = {}
+        while left or waiting:
+            # handed out a few at a time: to take one back from a pool that breaks just then would
+            # end the pool's thread with an error of its own
+            while left and len(waiting) < _AHEAD * (workers - 1):
+                task = left.popleft()
+                waiting[pool.submit(_do, task)] = task
+            if left:
+                task = left.pop()
                 yield task, work(shared, task)
+            else:
+                wait(waiting, return_when=FIRST_COMPLETED)
             for done in [f for f in waiting if f.done()]:
                 yield waiting.pop(done), done.result()
-        for future in as_completed(waiting):
-            yield waiting.pop(future), future.result()
     except BrokenProcessPool as error:
         raise WorkerLostError(
             "a worker process was ended from outside, as a system does that runs out of memory; "
