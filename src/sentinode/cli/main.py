@@ -19,6 +19,7 @@ from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.explore import explore_command
+from sentinode.cli.import_keras import import_keras_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
 from sentinode.cli.phantom import phantom_command
@@ -76,6 +77,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stain": stain_command,
     "model": model_command,
     "train": train_command,
+    "import-keras": import_keras_command,
     "reproduce": reproduce_command,
     "predict": predict_command,
     "evaluate": evaluate_command,

@@ -16,6 +16,7 @@ from sentinode.models.compute import (
     out_of_memory,
 )
 from sentinode.models.described import descriptive_name
+from sentinode.models.keras_import import import_keras
 from sentinode.models.network import Network
 from sentinode.models.registry import block_network, flat_network, model_names, spec
 from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
@@ -44,6 +45,7 @@ __all__ = [
     "descriptive_name",
     "deterministic",
     "flat_network",
+    "import_keras",
     "load_checkpoint",
     "model_names",
     "new_network",

@@ -20,6 +20,7 @@ from sentinode.models.network import Network
 from sentinode.types import Preprocess
 
 __all__ = [
+    "Activation",
     "BatchNorm",
     "Conv",
     "Dense",
@@ -28,6 +29,7 @@ __all__ = [
     "GlobalAverage",
     "Layer",
     "Pool",
+    "Relu",
     "SequentialNetwork",
     "build_sequential",
 ]
@@ -56,6 +58,12 @@ class BatchNorm(_Layer):
     kind: Literal["norm"] = "norm"
     momentum: float = Field(0.99, gt=0, lt=1)
     epsilon: float = Field(1e-3, gt=0)
+
+
+class Relu(_Layer):
+    """A rectifier that stands by itself, as behind a batch normalisation."""
+
+    kind: Literal["relu"] = "relu"
 
 
 class Pool(_Layer):
@@ -93,7 +101,7 @@ class Dense(_Layer):
 
 
 Layer = Annotated[
-    Conv | BatchNorm | Pool | Dropout | GlobalAverage | Flatten | Dense,
+    Conv | BatchNorm | Relu | Pool | Dropout | GlobalAverage | Flatten | Dense,
     Field(discriminator="kind"),
 ]
 _LAYERS = TypeAdapter(Annotated[list[Layer], Field(max_length=500)])
@@ -199,6 +207,8 @@ class _Stack:
             case BatchNorm():
                 norm = nn.BatchNorm1d if self.side is None else nn.BatchNorm2d
                 module = norm(self.width, eps=layer.epsilon, momentum=1 - layer.momentum)
+            case Relu():
+                module = nn.ReLU()
             case Pool():
                 self.side = _some(self._side(layer) // layer.size, layer)
                 module = nn.MaxPool2d(layer.size)

@@ -1,0 +1,174 @@
+"""Files that Keras 2 and 3 wrote themselves; `benchmarks/keras_import.py --golden` makes them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sentinode.cli.main import app
+from sentinode.errors import CheckpointError, InputError, MissingInputError
+from sentinode.models import choose_compute, import_keras
+from sentinode.predict import forward
+
+GOLDEN = Path(__file__).parent / "golden"
+FILES = sorted(p.name for p in GOLDEN.iterdir() if p.suffix in (".h5", ".keras"))
+
+
+def test_golden_files_are_there() -> None:
+    assert len(FILES) == 12
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_probabilities_are_those_of_keras(name: str, tmp_path: Path) -> None:
+    pixels: Any = "0-255" if name.startswith("odd") else "0-1"
+    run = import_keras(GOLDEN / name, tmp_path / "run", pixels=pixels)
+    network, compute = run.load(), choose_compute("cpu", "float32")
+    images = torch.from_numpy(np.load(GOLDEN / "images.npy"))
+    logits = forward(network, [images], run.spec.preprocess, compute)
+    expected = np.load((GOLDEN / name).with_suffix(".npy"))
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=2e-6)
+
+
+def edited(name: str, path: Path, change: Callable[[list[dict[str, Any]]], None]) -> Path:
+    """Copy a golden HDF5 file and change its layers' configuration."""
+    shutil.copy(GOLDEN / name, path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        change(config["config"]["layers"])
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def of(layers: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next(layer for layer in layers if layer["class_name"] == kind)
+
+
+def config(kind: str, **values: Any) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda layers: of(layers, kind)["config"].update(values)
+
+
+def kind(old: str, new: str) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda layers: of(layers, old).update(class_name=new)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (kind("MaxPooling2D", "AveragePooling2D"), r"max_pooling2d.* \(AveragePooling2D\) cannot"),
+        (kind("Dropout", "Lambda"), r"dropout.* \(Lambda\) cannot be imported"),
+        (config("Conv2D", strides=[2, 2]), r"conv2d.*strides is \[2, 2\], expected \[1, 1\]"),
+        (config("Conv2D", activation="elu"), r"conv2d.*activation 'elu', expected relu or linear"),
+        (config("Conv2D", kernel_size=[3, 2]), r"conv2d.*kernel_size is \(3, 2\)"),
+        (config("Conv2D", filters=5), r"conv2d.*its arrays have shapes"),
+        (config("MaxPooling2D", strides=[1, 1]), r"max_pooling2d.*strides \[1, 1\]"),
+        (config("BatchNormalization", axis=1), r"batch_normalization.*axis is 1"),
+        (config("Dense", units=7), r"dense.*its arrays have shapes"),
+        (lambda layers: layers.pop(), r"does not end in a dense layer of 1 or 2 units"),
+        (lambda layers: layers.append(layers[1]), r"conv2d.*stands behind the output"),
+        (lambda layers: layers.insert(1, of(layers, "Dense")), r"dense.*put a Flatten before it"),
+    ],
+)
+def test_what_has_no_counterpart_is_an_error_naming_the_layer(
+    change: Callable[[list[dict[str, Any]]], None], message: str, tmp_path: Path
+) -> None:
+    path = edited("first-keras3.h5", tmp_path / "model.h5", change)
+    with pytest.raises(InputError, match=message):
+        import_keras(path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_branches_are_refused(tmp_path: Path) -> None:
+    def branch(layers: list[dict[str, Any]]) -> None:
+        layers[3]["inbound_nodes"] = layers[2]["inbound_nodes"]
+
+    path = edited("odd-keras3.h5", tmp_path / "model.h5", branch)
+    with pytest.raises(InputError, match="its layers branch; only chains"):
+        import_keras(path, tmp_path / "run")
+
+
+def weights_alone(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file.attrs["model_config"]
+
+
+def outside(path: Path) -> None:
+    """Weights that point into another file."""
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights"]
+        first = next(name for name in group if name.startswith("conv2d"))
+        found: list[str] = []
+        group[first].visititems(
+            lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None
+        )
+        del group[first][found[0]]
+        group[first][found[0]] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def not_numbers(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights"]
+        first = next(name for name in group if name.startswith("conv2d"))
+        group[first].visititems(
+            lambda n, o: (
+                o.write_direct(np.full(o.shape, np.nan, np.float32))
+                if isinstance(o, h5py.Dataset)
+                else None
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (weights_alone, r"holds weights without their model; save it with model\.save"),
+        (lambda p: p.write_bytes(p.read_bytes()[:9000]), "is damaged"),
+        (lambda p: p.write_bytes(b"\x80\x04pickle"), r"is no file of Keras: expected HDF5"),
+        (outside, "is damaged"),
+        (not_numbers, "holds values that are no numbers"),
+    ],
+)
+def test_damaged_and_hostile_files(
+    damage: Callable[[Path], Any], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.h5"
+    shutil.copy(GOLDEN / "first-keras3.h5", path)
+    damage(path)
+    with pytest.raises(CheckpointError, match=message):
+        import_keras(path, tmp_path / "run")
+
+
+def test_zip_with_parts_missing(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(CheckpointError, match=r"is damaged.*model\.weights\.h5"):
+        import_keras(path, tmp_path / "run")
+    with pytest.raises(MissingInputError, match="no file"):
+        import_keras(tmp_path / "none.h5", tmp_path / "run")
+
+
+def test_a_run_is_replaced_only_by_asking(tmp_path: Path) -> None:
+    import_keras(GOLDEN / "first-keras3.keras", tmp_path / "run")
+    with pytest.raises(InputError, match="--force"):
+        import_keras(GOLDEN / "second-keras3.keras", tmp_path / "run")
+    run = import_keras(GOLDEN / "second-keras3.keras", tmp_path / "run", force=True)
+    assert run.spec.name == "keras-second-keras3"
+
+
+def test_command(tmp_path: Path) -> None:
+    command = ["import-keras", str(GOLDEN / "first-keras2.h5"), "--out", str(tmp_path / "run")]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 0, said.output
+    assert "CNN_16x16x3_C3-3-6-6-13-13_FC6-1-GAP_relu_" in said.output
+    assert "from Keras 2" in said.output
