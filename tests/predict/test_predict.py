@@ -1,4 +1,5 @@
 import gzip
+import shutil
 from pathlib import Path
 
 import h5py
@@ -9,11 +10,12 @@ from PIL import Image
 
 from builders.sets import small_set, small_split, tiny_spec
 from sentinode.config import Config, load_config
+from sentinode.core import provenance
 from sentinode.data.loader import to_input
 from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models import Run
 from sentinode.predict import predict, predict_set
-from sentinode.tables import Manifest, PackedSet, Predictions, Split
+from sentinode.tables import Calibration, Manifest, PackedSet, Predictions, Split
 from sentinode.train import train
 
 
@@ -196,3 +198,31 @@ def test_a_patch_that_cannot_be_used_is_left_out_and_named(
         predict(run, folder / "p0003.png", Config())
     with pytest.raises(MissingInputError):
         predict(run, tmp_path / "nowhere", Config())
+
+
+def test_a_runs_calibration_makes_the_probability_and_leaves_the_logit(
+    run: Run, packed: PackedSet, tmp_path: Path
+) -> None:
+    plain = predict_set(run, packed, Config())
+    assert "calibration" not in plain.note
+    copy = Run.open(Path(shutil.copytree(run.folder, tmp_path / "run")))
+    made = Calibration(
+        method="platt",
+        slope=2.0,
+        intercept=-1.0,
+        weights_sha256=run.weights_hash,
+        fitted_on="100 patches",
+        patches=100,
+        before={},
+        after={},
+        provenance=provenance("calibrate"),
+    )
+    made.write(copy.folder)
+    table = predict_set(copy, packed, Config())
+    assert table.frame["logit"].equals(plain.frame["logit"])
+    logit = plain.frame["logit"].to_numpy(np.float64)
+    expected = 1 / (1 + np.exp(1 - 2 * logit))
+    assert table.frame["probability"].to_numpy() == pytest.approx(expected, abs=1e-6)
+    assert table.note["calibration"]["slope"] == 2.0
+    left = predict_set(copy, packed, load_config(None, ["predict.calibrated=false"]))
+    assert left.frame.equals(plain.frame)

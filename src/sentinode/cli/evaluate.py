@@ -23,7 +23,8 @@ def evaluate_command(
         typer.Option("--packed", help="The packed set: labels, split, example patches."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option("--run", help="The run that made the network: its training.")
+        str | None,
+        typer.Option("--run", help="The run that predicted, for its training; folder or name."),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="CSV id,label (and slide) joined by id.")
@@ -32,6 +33,7 @@ def evaluate_command(
     overrides: Overrides = None,
 ) -> None:
     """Score predictions: figures with intervals, curves, and a report to read."""
+    from sentinode.core import run_folder
     from sentinode.evaluate import evaluate, headline_lines, write_report
     from sentinode.tables import PackedSet
 
@@ -42,7 +44,7 @@ def evaluate_command(
         settings,
         packed=opened,
         split=_split(opened),
-        run_folder=run,
+        run_folder=None if run is None else run_folder(run),
     )
     page = write_report(report, out, packed=opened)
     for line in headline_lines(report):

@@ -15,6 +15,7 @@ import typer.core
 
 from sentinode import __version__
 from sentinode.cli.audit import audit_command
+from sentinode.cli.calibrate import calibrate_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
 from sentinode.cli.evaluate import evaluate_command
@@ -81,6 +82,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reproduce": reproduce_command,
     "predict": predict_command,
     "evaluate": evaluate_command,
+    "calibrate": calibrate_command,
     "submission": submission_command,
     "doctor": doctor_command,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,9 +33,11 @@ def model_command(
 
 
 def _spec_of(name: str) -> ModelSpec:
+    from sentinode.core import run_folder
     from sentinode.models import read_spec, spec
 
-    return read_spec(Path(name)) if Path(name).is_dir() else spec(name)
+    folder = run_folder(name)
+    return read_spec(folder) if folder.is_dir() else spec(name)
 
 
 def _table(summary: ModelSummary) -> str:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from sentinode.cli.options import ConfigFile, Overrides, config_of
-
-if TYPE_CHECKING:
-    from sentinode.types import Fold
+from sentinode.cli.options import RUN_HELP, ConfigFile, Overrides, config_of, folds_of
 
 LINES_SAID = 10
 
 
 def predict_command(
-    run: Annotated[str, typer.Argument(help="Run folder.")],
+    run: Annotated[str, typer.Argument(help=RUN_HELP)],
     patches: Annotated[
         Path,
         typer.Argument(metavar="INPUT", help="A packed set, a folder of images, or one image."),
@@ -32,7 +29,7 @@ def predict_command(
     """Predict the probability of tumour for patches."""
     from sentinode.errors import InputError
 
-    settings, chosen = config_of(config, overrides), _folds(folds)
+    settings, chosen = config_of(config, overrides), folds_of(folds)
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"predictions are written as .parquet or .csv, got {out.name}")
 
@@ -53,17 +50,3 @@ def predict_command(
         f"{note['precision']}"
     )
     typer.echo(RESEARCH_USE_ONLY)
-
-
-def _folds(text: str | None) -> list[Fold] | None:
-    from sentinode.core import unknown_name
-    from sentinode.errors import InputError
-    from sentinode.types import FOLDS
-
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in FOLDS:
-            raise InputError(unknown_name("fold", name, FOLDS))
-    return [fold for fold in FOLDS if fold in names]

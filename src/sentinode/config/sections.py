@@ -121,6 +121,9 @@ class PredictConfig(Section):
     precision: Precision = Field(
         "float32", description="Precision of the network's arithmetic; auto as in train."
     )
+    calibrated: bool = Field(
+        True, description="Put the run's calibration, where it has one, upon the logits."
+    )
 
 
 class EvaluateConfig(Section):

@@ -17,6 +17,7 @@ from sentinode.core.memory import keep_freed_memory
 from sentinode.core.names import nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
+from sentinode.core.shipped import run_folder, weight_names
 from sentinode.core.watch import Watch, anonymous_memory
 from sentinode.core.workers import cores, spread
 
@@ -39,8 +40,10 @@ __all__ = [
     "provenance",
     "read_json",
     "require",
+    "run_folder",
     "spread",
     "unknown_name",
+    "weight_names",
     "write_json",
     "write_text",
 ]

@@ -9,12 +9,12 @@ from typing import Any, Literal, final
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sentinode.core import Provenance, hash_file, read_json, write_json
+from sentinode.core import Provenance, hash_file, read_json, run_folder, weight_names, write_json
 from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models.checkpoint import WEIGHTS_FILE, load_checkpoint, read_spec
 from sentinode.models.network import Network
 from sentinode.models.spec import ModelSpec
-from sentinode.tables import read_history
+from sentinode.tables import Calibration, read_history
 
 __all__ = ["HISTORY_FILE", "RECORD_FILE", "Run", "RunRecord", "resolve_run"]
 
@@ -79,7 +79,8 @@ class Run:
         """
         if not folder.is_dir():
             raise MissingInputError(
-                f"no run at {folder}; make one with: sentinode train SET --out {folder}"
+                f"no run at {folder}; make one with: sentinode train SET --out {folder}, or name "
+                f"one that comes with the package: {', '.join(weight_names())}"
             )
         if not (folder / RECORD_FILE).is_file():
             raise MissingInputError(
@@ -107,6 +108,10 @@ class Run:
     def weights_hash(self) -> str:
         """SHA-256 of ``model.safetensors`` as recorded when the run was finished."""
         return self.record.files.get(WEIGHTS_FILE, "")
+
+    def calibration(self) -> Calibration | None:
+        """Return the run's calibration, None where it has none; errors as `Calibration.read`."""
+        return Calibration.read(self.folder, self.weights_hash)
 
     def history(self) -> pd.DataFrame:
         """Return the training's history, one row per epoch; errors as `read_history`."""
@@ -136,7 +141,7 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def resolve_run(name: str) -> Run:
-    """Open what a command was given as RUN: a run folder's path.
+    """Open what a command was given as RUN: a run folder's path, or the name of shipped weights.
 
     Every command that takes a RUN comes through here.
 
@@ -144,4 +149,4 @@ def resolve_run(name: str) -> Run:
         MissingInputError: There is no such run.
         CheckpointError: It is damaged or of another version.
     """
-    return Run.open(Path(name))
+    return Run.open(run_folder(name))

@@ -85,8 +85,8 @@ def predict_set(
     images = batches(packed.images, rows, config.predict.batch_size)
     logits, compute = _logits(run, images, len(rows), config)
     table = packed.manifest.frame.iloc[rows][KEPT_COLUMNS]
-    table = table.assign(fold=fold.iloc[rows], logit=logits)
-    return Predictions.make(table, _note(run, config, compute, packed.meta.content_hash))
+    note = _note(run, config, compute, packed.meta.content_hash)
+    return _made(run, config, table.assign(fold=fold.iloc[rows], logit=logits), note)
 
 
 def _predict_source(
@@ -114,7 +114,16 @@ def _predict_prepared(
     table = source.table.iloc[reading.kept]
     table = table[KEPT_COLUMNS].assign(fold=fold.iloc[reading.kept], logit=logits)
     note = _note(run, config, compute, reading.content_hash)
-    return Predictions.make(table, note | {"left_out": reading.left_out})
+    return _made(run, config, table, note | {"left_out": reading.left_out})
+
+
+def _made(run: Run, config: Config, table: pd.DataFrame, note: dict[str, Any]) -> Predictions:
+    """Put the run's calibration upon the logits, which stay as the network gave them."""
+    calibration = run.calibration() if config.predict.calibrated else None
+    if calibration is not None:
+        table = table.assign(probability=calibration.apply(table["logit"].to_numpy()))
+        note = note | {"calibration": calibration.summary()}
+    return Predictions.make(table, note)
 
 
 def _logits(

@@ -1,5 +1,6 @@
 """What lies on disk between stages: packed set, manifest, split, predictions, history, report."""
 
+from sentinode.tables.calibration import CALIBRATION_FILE, Calibration, CalibrationMethod
 from sentinode.tables.history import HISTORY_COLUMNS, read_history, write_history
 from sentinode.tables.manifest import MANIFEST_DTYPES, Manifest
 from sentinode.tables.packed import (
@@ -30,6 +31,7 @@ from sentinode.tables.report import (
 from sentinode.tables.split import Split
 
 __all__ = [
+    "CALIBRATION_FILE",
     "COARSE_FILE",
     "COARSE_SIDE",
     "HISTORY_COLUMNS",
@@ -38,6 +40,8 @@ __all__ = [
     "PREDICTION_DTYPES",
     "SET_FORMAT",
     "Bin",
+    "Calibration",
+    "CalibrationMethod",
     "Confusion",
     "Curve",
     "Example",
