@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sentinode.config.section import Device, Precision, Section, Seed
+from sentinode.config.section import SPEED, Device, Precision, Section, Seed
 
 __all__ = ["AugmentConfig", "ModelConfig", "TrainConfig"]
 
@@ -50,6 +50,15 @@ class TrainConfig(Section):
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of each label that is taken from it and dealt to both."
+    )
+    teachers: tuple[str, ...] = Field(
+        (),
+        description="Runs, or names of shipped weights, whose mean probability for a training "
+        "patch, just as it is shown, is learnt beside its label.",
+        json_schema_extra=SPEED,  # their weights count, wherever they lie
+    )
+    teacher_share: float = Field(
+        0.5, ge=0, le=1, description="How much the teachers count; the label counts the rest."
     )
     clip: float | None = Field(
         None, gt=0, description="Largest norm of a step's gradient; none leaves it."

@@ -28,6 +28,7 @@ from sentinode.train.plan import Plan
 from sentinode.train.schedule import learning_rate
 from sentinode.train.scores import Scores, score
 from sentinode.train.state import TrainState
+from sentinode.train.teaching import Teachers
 from sentinode.types import UInt8Array
 
 __all__ = ["fit"]
@@ -59,7 +60,8 @@ def fit(packed: PackedSet, plan: Plan, folder: Path) -> TrainState:
     state.resume()
     model, optimizer = fabric.setup(network, inner)
     images = resident(packed.images, fabric.device)
-    job = Job(fabric, network, model, optimizer, average, images, plan, state)
+    teachers = Teachers(plan.teachers, settings.teacher_share, compute) if plan.teachers else None
+    job = Job(fabric, network, model, optimizer, average, teachers, images, plan, state)
 
     total = settings.epochs * len(plan.training)
     with Progress("train", total, done=state.epoch * len(plan.training)) as progress:
@@ -104,6 +106,7 @@ class Job:
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
+    teachers: Teachers | None
     images: UInt8Array | Tensor
     plan: Plan
     state: TrainState
@@ -132,6 +135,8 @@ def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
             inputs = to_input(patches, plan.spec.preprocess)
             aims = targets[done : done + len(batch)]
             inputs, aims = mixed(inputs, aims, plan.augment, rng)
+            if job.teachers is not None:
+                aims = job.teachers.aims(inputs, aims)
             logits = job.model(inputs)
             job.fabric.backward(objective(logits, aims, settings, weights) / each_step)
         except (RuntimeError, MemoryError) as error:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sentinode.config import AugmentConfig, Config, TrainConfig
 from sentinode.core import hash_json
 from sentinode.errors import InputError, TrainingError
-from sentinode.models import Compute, ModelSpec, choose_compute
+from sentinode.models import Compute, ModelSpec, Run, choose_compute
 from sentinode.models import spec as spec_of
 from sentinode.tables import PackedSet, Split
+from sentinode.train.teaching import teachers_of
 
 __all__ = ["Examples", "Plan", "differences", "make_plan"]
 
@@ -48,6 +49,7 @@ class Plan:
         compute: Where and in which precision.
         training: Patches that it learns from.
         validation: Patches that choose the epoch.
+        teachers: Runs whose probabilities are learnt beside the labels.
         made_from: All that shapes the weights, as plain JSON: ``config`` and ``inputs``.
     """
 
@@ -57,6 +59,7 @@ class Plan:
     compute: Compute
     training: Examples
     validation: Examples
+    teachers: tuple[Run, ...]
     made_from: Mapping[str, Any]
 
     @property
@@ -83,6 +86,7 @@ def make_plan(
     split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
     spec = _at_scale(spec or spec_of(config.model.name), packed)
     settings = config.train
+    teachers = teachers_of(settings, spec)
     made_from = {
         "config": {
             "model": spec.model_dump(mode="json"),
@@ -93,7 +97,8 @@ def make_plan(
             "set": packed.meta.content_hash,
             "manifest": packed.manifest.hash,
             "split": split.hash,
-        },
+        }
+        | {f"teacher_{number}": run.weights_hash for number, run in enumerate(teachers, 1)},
     }
     return Plan(
         spec=spec,
@@ -102,6 +107,7 @@ def make_plan(
         compute=choose_compute(settings.device, settings.precision, settings.threads),
         training=_examples(packed, split, "train"),
         validation=_examples(packed, split, "valid"),
+        teachers=teachers,
         made_from=made_from,
     )
 

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from builders.sets import QUICK, tiny_spec
+from sentinode.config import TrainConfig, load_config
+from sentinode.data.loader import to_input
+from sentinode.errors import InputError, MissingInputError
+from sentinode.models import Run, choose_compute, spec
+from sentinode.tables import PackedSet, Split
+from sentinode.train import train
+from sentinode.train.teaching import Teachers, teachers_of
+
+LONGER = (*QUICK, "train.keep=last", "train.epochs=12")
+
+
+@pytest.fixture
+def teacher(packed: PackedSet, split: Split, tmp_path: Path) -> Run:
+    return train(packed, split, load_config(None, LONGER), tmp_path / "teacher", spec=tiny_spec())
+
+
+def test_aims_lie_between_label_and_the_teachers_mean(teacher: Run, packed: PackedSet) -> None:
+    images = torch.from_numpy(packed.images[:6].copy())
+    inputs = to_input(images, teacher.spec.preprocess)
+    labels = torch.tensor([0.0, 1, 0, 1, 0.3, 1])
+    other = Run.open(teacher.folder)
+    found = Teachers((teacher, other), 0.25, choose_compute("cpu", "float32")).aims(inputs, labels)
+    with torch.no_grad():
+        said = torch.sigmoid(teacher.load()(inputs))
+    assert found.numpy() == pytest.approx((0.75 * labels + 0.25 * said).numpy(), abs=1e-5)
+
+
+def test_what_teachers_say_is_learnt_whatever_the_labels(
+    teacher: Run, packed: PackedSet, split: Split, tmp_path: Path
+) -> None:
+    """A network taught by another alone follows it where all its labels are wrong."""
+    frame = packed.manifest.frame
+    wrong = frame.assign(label=np.where(frame["label"].isna(), None, 1 - frame["label"]))
+    packed.manifest.make(wrong.astype(frame.dtypes), {}).write(packed.folder / "manifest.parquet")
+    turned = PackedSet.open(packed.folder)
+    moved = split.model_copy(update={"manifest_hash": turned.manifest.hash})
+    keys = [*LONGER, f'train.teachers=["{teacher.folder}"]']
+    for share, follows in ((1, True), (0, False)):
+        config = load_config(None, [*keys, f"train.teacher_share={share}"])
+        run = train(turned, moved, config, tmp_path / f"{share}", spec=tiny_spec())
+        inputs = to_input(torch.from_numpy(packed.images[:80].copy()), run.spec.preprocess)
+        with torch.no_grad():
+            said, taught = teacher.load()(inputs), run.load()(inputs)
+        assert bool(np.corrcoef(said, taught)[0, 1] > 0.5) == follows
+
+
+def test_the_teachers_weights_are_part_of_the_plan_and_not_where_they_lie(
+    teacher: Run, packed: PackedSet, split: Split, tmp_path: Path
+) -> None:
+    config = load_config(None, [*QUICK, f'train.teachers=["{teacher.folder}"]'])
+    run = train(packed, split, config, tmp_path / "run", spec=tiny_spec())
+    assert run.record.provenance.inputs["teacher_1"] == teacher.weights_hash
+    assert str(tmp_path) not in str(run.record.provenance.config)
+    with pytest.raises(InputError, match=r"a run made otherwise .*teacher_1"):
+        train(packed, split, load_config(None, QUICK), tmp_path / "run", spec=tiny_spec())
+
+
+def test_a_teacher_that_sees_otherwise_or_is_not_there_is_refused(teacher: Run) -> None:
+    settings = TrainConfig(teachers=(str(teacher.folder),))
+    with pytest.raises(InputError, match="cannot teach nodenet-base: it takes patches as"):
+        teachers_of(settings, spec("nodenet-base"))
+    with pytest.raises(MissingInputError, match="no run at /none"):
+        teachers_of(TrainConfig(teachers=("/none",)), teacher.spec)
