@@ -108,7 +108,7 @@ _SPECS = {
         block_network("gray-dropout-30", dropout=0.3, preprocess=_GRAY),
         flat_network("flat-32-64", (32, 64), (60, 30)),
         flat_network("flat-32", (32,), (30,)),
-        nodenet("nodenet-small", (4, 8, 16)),
+        nodenet("nodenet-small", (3, 7, 24)),
         nodenet("nodenet-base", (6, 12, 24)),
         nodenet("nodenet-large", (8, 16, 32)),
     )
