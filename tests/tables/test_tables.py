@@ -14,6 +14,7 @@ from sentinode.tables import (
     Predictions,
     SetMeta,
     Split,
+    history_facts,
     read_history,
     write_history,
 )
@@ -180,3 +181,19 @@ def test_history(tmp_path: Path) -> None:
         read_history(tmp_path / "h.csv")
     with pytest.raises(MissingInputError, match="no training history"):
         read_history(tmp_path / "none.csv")
+
+
+def test_what_the_curves_show_is_counted() -> None:
+    valid = [0.6, 0.5, 0.8, 0.45, 0.47, 0.9, 0.95, None]
+    facts = history_facts(range(1, 9), [0.5] * 8, valid, 4)
+    assert facts.spikes == (3, 6)
+    assert facts.gap == pytest.approx(-0.05)
+    assert facts.said() == (
+        "8 epochs, the weights of epoch 4 kept; the validation loss spiked in 2 (3, 6) and ended "
+        "0.050 below training's"
+    )
+    calm = history_facts([1, 2], [0.5, 0.3], [0.5, 0.4], None)
+    assert (
+        calm.said() == "2 epochs; the validation loss never spiked and ended 0.100 above training's"
+    )
+    assert history_facts([], [], [], None).said() == "0 epochs; the validation loss never spiked"

@@ -31,6 +31,7 @@ def train_command(
     from sentinode.train import train
 
     run = train(images, split, settings, out, force=force)
+    typer.echo(run.facts().said())
     best = run.record.metrics
     typer.echo(
         f"wrote {out}: epoch {run.record.best_epoch} of {len(run.history())} is the best, "

@@ -16,7 +16,15 @@ from sentinode.plots import (
     roc_figure,
     training_figure,
 )
-from sentinode.tables import Example, Figure, GroupRow, OperatingPoint, PackedSet, Report
+from sentinode.tables import (
+    Example,
+    Figure,
+    GroupRow,
+    OperatingPoint,
+    PackedSet,
+    Report,
+    history_facts,
+)
 
 __all__ = ["TITLES", "headline_lines", "report_page", "said_interval", "said_value"]
 
@@ -216,11 +224,13 @@ def _training(report: Report) -> list[Markup]:
 def _training_said(report: Report) -> str:
     if report.training is None:
         return ""
-    epochs = len(report.training.columns["epoch"])
-    best = report.training.best_epoch
-    kept = "" if best is None else f"; the weights of epoch {best} were kept"
+    columns = report.training.columns
+    epochs = [value or 0.0 for value in columns["epoch"]]
+    facts = history_facts(
+        epochs, columns["loss"], columns["valid_loss"], report.training.best_epoch
+    )
     return (
-        f"{epochs} epochs{kept}. Training figures are means over an epoch with dropout on, "
+        f"{facts.said()}. Training figures are means over an epoch with dropout on, "
         "validation figures are taken at its end."
     )
 

@@ -14,7 +14,7 @@ from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models.checkpoint import WEIGHTS_FILE, load_checkpoint, read_spec
 from sentinode.models.network import Network
 from sentinode.models.spec import ModelSpec
-from sentinode.tables import Calibration, read_history
+from sentinode.tables import Calibration, HistoryFacts, history_facts, read_history
 
 __all__ = ["HISTORY_FILE", "RECORD_FILE", "Run", "RunRecord", "resolve_run"]
 
@@ -88,6 +88,12 @@ class Run:
                 "`sentinode train` command goes on with one that was interrupted"
             )
         return cls(folder, read_spec(folder), read_record(folder))
+
+    def facts(self) -> HistoryFacts:
+        """Return what the training's curves show, counted; errors as `read_history`."""
+        table = self.history()
+        columns = [table[name].tolist() for name in ("epoch", "loss", "valid_loss")]
+        return history_facts(columns[0], columns[1], columns[2], self.record.best_epoch)
 
     def load(self) -> Network:
         """Read the network with its weights, in evaluation mode on the CPU.

@@ -182,6 +182,8 @@ def _run(experiment: Experiment, packed: PackedSet, config: Config, out: Path) -
         "patches": sum(len(unit) for unit in split.units["train"].values()),
         "epochs": len(history),
         "kept_epoch": run.record.best_epoch,
+        "spikes": len(run.facts().spikes),
+        "gap": run.facts().gap,
         "longest_epoch_s": longest,
         "ms_per_step": 1000 * config.train.batch_size / timing["train_patches_per_s"],
         "train_accuracy": kept["accuracy"],
@@ -227,6 +229,8 @@ COLUMNS = {
     "learning_rate": "rate",
     "patches": "patches",
     "epochs": "epochs",
+    "spikes": "spikes",
+    "gap": "gap",
     "ms_per_step": "ms/step",
     "train_accuracy": "training accuracy",
     "valid_accuracy": "validation accuracy",
@@ -244,7 +248,9 @@ def _markdown(table: pd.DataFrame, title: str, scale: float) -> str:
     columns = {key: said for key, said in COLUMNS.items() if key in table}
     lines = [
         f"The {title} notebook's experiments, at {scale:g} of its training patches. Validation is "
-        "drawn as the notebook drew it; test is the fold that neither trained nor chose.",
+        "drawn as the notebook drew it; test is the fold that neither trained nor chose. Spikes "
+        "are epochs whose validation loss is a quarter above the epoch before's; the gap is "
+        "validation loss less training loss at the epoch that was kept.",
         "",
         "| " + " | ".join(columns.values()) + " |",
         "|" + "---|" * len(columns),
@@ -263,6 +269,6 @@ def _cell(row: dict[Any, Any], key: str) -> str:
     low = row.get("test_auc_low", math.nan)
     if key == "test_auc" and not math.isnan(low):
         return f"{value:.3f} ({low:.3f}–{row['test_auc_high']:.3f})"
-    if key in ("parameters", "patches", "epochs"):
+    if key in ("parameters", "patches", "epochs", "spikes"):
         return f"{value:,.0f}"
     return {"learning_rate": f"{value:g}", "ms_per_step": f"{value:.0f}"}.get(key, f"{value:.3f}")

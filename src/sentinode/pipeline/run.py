@@ -10,7 +10,7 @@ from typing import final
 from sentinode.config import Config, resolved_toml
 from sentinode.core import folder_lock, hash_file, write_text
 from sentinode.pipeline.ledger import Ledger, StageRecord
-from sentinode.tables import PackedSet, Predictions, Report, Split
+from sentinode.tables import CALIBRATION_FILE, PackedSet, Predictions, Report, Split
 
 __all__ = ["RunSummary", "run_pipeline"]
 
@@ -130,6 +130,7 @@ class _Job:
                 "set": opened.meta.content_hash,
                 "split": split.hash,
                 "weights": hash_file(self.run / "model.safetensors"),
+                **self._calibration(),
             },
             [self.predictions, self.predictions.with_suffix(".csv")],
             self._predict,
@@ -166,6 +167,10 @@ class _Job:
             headline=tuple(headline_lines(Report.read(files[1]))),
             stages=self.ledger.records,
         )
+
+    def _calibration(self) -> dict[str, str]:
+        path = self.run / CALIBRATION_FILE
+        return {"calibration": hash_file(path)} if path.is_file() else {}
 
     def _predict(self) -> None:
         from sentinode.models import Run

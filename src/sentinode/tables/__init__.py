@@ -1,7 +1,13 @@
 """What lies on disk between stages: packed set, manifest, split, predictions, history, report."""
 
 from sentinode.tables.calibration import CALIBRATION_FILE, Calibration, CalibrationMethod
-from sentinode.tables.history import HISTORY_COLUMNS, read_history, write_history
+from sentinode.tables.history import (
+    HISTORY_COLUMNS,
+    HistoryFacts,
+    history_facts,
+    read_history,
+    write_history,
+)
 from sentinode.tables.manifest import MANIFEST_DTYPES, Manifest
 from sentinode.tables.packed import (
     COARSE_FILE,
@@ -49,6 +55,7 @@ __all__ = [
     "Figure",
     "GroupRow",
     "Histogram",
+    "HistoryFacts",
     "LeftOut",
     "Manifest",
     "OperatingPoint",
@@ -60,6 +67,7 @@ __all__ = [
     "Split",
     "Training",
     "Unit",
+    "history_facts",
     "read_history",
     "write_history",
 ]

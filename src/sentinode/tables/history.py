@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import pandas as pd
 
 from sentinode.core import atomic_path
 from sentinode.errors import InputError, MissingInputError
 
-__all__ = ["HISTORY_COLUMNS", "read_history", "write_history"]
+__all__ = ["HISTORY_COLUMNS", "HistoryFacts", "history_facts", "read_history", "write_history"]
+
+SPIKE = 1.25
 
 HISTORY_COLUMNS = (
     "epoch",  # from 1
@@ -21,6 +27,63 @@ HISTORY_COLUMNS = (
     "valid_accuracy",  # at 0.5
     "valid_auc",
 )
+
+
+@final
+@dataclass(frozen=True)
+class HistoryFacts:
+    """What a reader looks for in the curves of a training, counted.
+
+    Attributes:
+        epochs: Number of epochs.
+        kept: Epoch whose weights were kept, from 1; None where it is not known.
+        spikes: Epochs whose validation loss is at least a quarter above the epoch before's.
+        gap: Validation loss less training loss, in nats, at the kept epoch (else the last one);
+            training loss is that of patches as they were shown, changed and with dropout.
+    """
+
+    epochs: int
+    kept: int | None
+    spikes: tuple[int, ...]
+    gap: float
+
+    def said(self) -> str:
+        """Return the facts in a sentence."""
+        kept = "" if self.kept is None else f", the weights of epoch {self.kept} kept"
+        numbers = ", ".join(map(str, self.spikes[:8])) + (", ..." if len(self.spikes) > 8 else "")
+        spikes = f"spiked in {len(self.spikes)} ({numbers})" if self.spikes else "never spiked"
+        side = "above" if self.gap >= 0 else "below"
+        gap = "" if math.isnan(self.gap) else f" and ended {abs(self.gap):.3f} {side} training's"
+        return f"{self.epochs} epochs{kept}; the validation loss {spikes}{gap}"
+
+
+def history_facts(
+    epochs: Sequence[float],
+    losses: Sequence[float | None],
+    valid_losses: Sequence[float | None],
+    kept: int | None,
+) -> HistoryFacts:
+    """Count what the curves show.
+
+    Args:
+        epochs: Numbers of the epochs.
+        losses: Training losses, None or NaN where undefined.
+        valid_losses: The same of validation.
+        kept: Epoch whose weights were kept.
+    """
+    numbers = [int(epoch) for epoch in epochs]
+    trained, valid = (
+        [math.nan if value is None else float(value) for value in values]
+        for values in (losses, valid_losses)
+    )
+    spikes = [
+        n
+        for n, before, now in zip(numbers[1:], valid, valid[1:], strict=False)
+        if now >= SPIKE * before
+    ]
+    at = numbers.index(kept) if kept in numbers else -1
+    gap = valid[at] - trained[at] if numbers else math.nan
+    return HistoryFacts(len(numbers), kept, tuple(spikes), gap)
 
 
 def write_history(path: Path, frame: pd.DataFrame) -> None:
