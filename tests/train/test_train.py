@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,29 @@ def test_scores_agree_with_scikit_learn() -> None:
     assert found.loss == pytest.approx(log_loss(labels, probability), rel=1e-9)
     assert found.auc == pytest.approx(roc_auc_score(labels, logits), abs=1e-12)
     assert found.accuracy == np.mean((probability >= 0.5) == labels)
+
+
+def test_after_epoch_is_given_each_stored_epoch_and_may_end_the_training(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    seen: list[dict[str, float]] = []
+
+    def stop_after_two(row: Mapping[str, float]) -> None:
+        seen.append(dict(row))
+        if len(seen) == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(packed, split, quick, tmp_path / "a", spec=tiny_spec(), after_epoch=stop_after_two)
+    run = train(
+        packed,
+        split,
+        quick,
+        tmp_path / "a",
+        spec=tiny_spec(),
+        after_epoch=lambda row: seen.append(dict(row)),
+    )
+    assert [row["epoch"] for row in seen] == [1, 2, 3, 4]
+    assert [row["valid_auc"] for row in seen] == pytest.approx(run.history()["valid_auc"])
+    whole = train(packed, split, quick, tmp_path / "b", spec=tiny_spec())
+    assert run.weights_hash == whole.weights_hash

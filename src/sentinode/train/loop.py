@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -38,8 +39,15 @@ SECONDS_BETWEEN_SHOWN = 0.5
 PATCHES_SHOWN = 4096
 
 
-def fit(packed: PackedSet, plan: Plan, folder: Path) -> TrainState:
+def fit(
+    packed: PackedSet,
+    plan: Plan,
+    folder: Path,
+    after_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
+) -> TrainState:
     """Train from wherever ``folder`` says it was left, until it is time to stop.
+
+    ``after_epoch`` is given the history's row of each epoch once it is stored.
 
     Raises:
         TrainingError: The loss is no number any more, or a single patch does not fit in memory.
@@ -88,6 +96,7 @@ def fit(packed: PackedSet, plan: Plan, folder: Path) -> TrainState:
             )
             state.write()
             progress.say(epoch_line(state, plan))
+            after_epoch(state.history[-1])
             if epoch == 1 and stood_still(before, network):
                 progress.say(
                     f"the weights hardly moved in this epoch: train.learning_rate = "

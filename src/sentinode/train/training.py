@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -45,6 +45,7 @@ def train(
     *,
     spec: ModelSpec | None = None,
     force: bool = False,
+    after_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> Run:
     """Train a network on the split's training patches; the validation patches choose the epoch.
 
@@ -58,6 +59,8 @@ def train(
         out: Run folder.
         spec: The network where it is not one known by name.
         force: Start over, whatever run is there.
+        after_epoch: Called with the history's row of each epoch once it is stored; what it
+            raises ends the training, which can go on from there.
 
     Raises:
         InputError: Set, split and network do not fit together, or ``out`` holds another run.
@@ -73,7 +76,7 @@ def train(
         if (out / RECORD_FILE).is_file():
             return Run.open(out)
         with torch.random.fork_rng(gpus), deterministic(plan.compute):
-            state = fit(packed, plan, out / STATE_FOLDER)
+            state = fit(packed, plan, out / STATE_FOLDER, after_epoch)
         _write(out, plan, config, state)
         state.remove()
     return Run.open(out)
