@@ -30,7 +30,18 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["evaluate", "tables", "metrics", "plots", "phantom", "config", "core", "data", "explore"],
+    [
+        "evaluate",
+        "tables",
+        "metrics",
+        "plots",
+        "phantom",
+        "config",
+        "core",
+        "data",
+        "explore",
+        "slides",
+    ],
 )
 def test_opens_without_torch(package: str) -> None:
     assert "torch" not in loaded_after(f"import sentinode.{package}")

@@ -1,0 +1,238 @@
+"""Reading, against arrays written by other libraries."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from PIL import Image
+
+from sentinode.errors import InputError, MissingInputError
+from sentinode.phantom import write_pyramid
+from sentinode.slides import Slide
+from sentinode.types import UInt8Array
+
+RNG = np.random.default_rng(7)
+
+
+def picture(height: int = 700, width: int = 900) -> UInt8Array:
+    """Smooth colours with some grain, so that resampling and JPEG can be judged."""
+    ys, xs = np.mgrid[:height, :width].astype(np.float64)
+    waves = np.stack([np.sin(xs / 40), np.cos(ys / 50), np.sin((xs + ys) / 60)], -1)
+    return (waves * 100 + 128 + RNG.normal(0, 3, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+
+def per_cm(mpp: float) -> dict[str, Any]:
+    return {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+
+
+def write_ome(path: Path, image: UInt8Array, **how: Any) -> None:
+    scale = {"axes": "YXS", "PhysicalSizeX": 250.0, "PhysicalSizeXUnit": "nm"}
+    scale |= {"PhysicalSizeY": 0.25}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        common: dict[str, Any] = {"photometric": "rgb", "tile": (128, 128), **how}
+        writer.write(image, subifds=2, metadata=scale, **common)
+        writer.write(image[::2, ::2], subfiletype=1, **common)
+        writer.write(image[::4, ::4], subfiletype=1, **common)
+
+
+@pytest.mark.parametrize(
+    ("how", "vendor"),
+    [
+        ({}, "tiff"),
+        ({"compression": "zlib"}, "tiff"),
+        ({"compression": "zlib", "rowsperstrip": 37, "predictor": True}, "tiff"),
+        ({"planarconfig": "separate"}, "tiff"),
+        ({"planarconfig": "separate", "tile": (64, 96), "compression": "lzw"}, "generic-tiff"),
+        ({"tile": (256, 128), "compression": "zlib"}, "generic-tiff"),
+        ({"tile": (256, 256), "bigtiff": True}, "generic-tiff"),
+    ],
+)
+def test_lossless_tiff_is_read_as_written(tmp_path: Path, how: dict[str, Any], vendor: str) -> None:
+    image = picture()
+    written = np.moveaxis(image, 2, 0) if "planarconfig" in how else image
+    tifffile.imwrite(tmp_path / "a.tif", written, photometric="rgb", **per_cm(0.5), **how)
+    with Slide(tmp_path / "a.tif") as slide:
+        assert slide.vendor == vendor
+        assert slide.dimensions == (900, 700)
+        assert slide.mpp == pytest.approx(0.5)
+        np.testing.assert_array_equal(slide.read(130, 50, 300, 200, 0.5), image[50:250, 130:430])
+        outside = slide.read(-10, 690, 930, 30, 0.5)
+    np.testing.assert_array_equal(outside[:10, 10:910], image[690:])
+    assert (outside[10:] == 255).all()
+    assert (outside[:, :10] == 255).all()
+    assert (outside[:, 910:] == 255).all()
+
+
+def test_ome_tiff_with_its_pyramid_and_scale(tmp_path: Path) -> None:
+    image = picture()
+    write_ome(tmp_path / "a.ome.tif", image, compression="zlib")
+    with Slide(tmp_path / "a.ome.tif") as slide:
+        assert (slide.vendor, slide.name) == ("ome-tiff", "a")
+        assert slide.mpp == pytest.approx(0.25)
+        assert [level.downsample for level in slide.levels] == [1, 2, 4]
+        for step in (1, 2, 4):
+            got = slide.read(40, 80, 100, 60, 0.25 * step)
+            expected = image[::step, ::step][80 // step :, 40 // step :][:60, :100]
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_ome_tiff_with_its_channels_apart(tmp_path: Path) -> None:
+    image = picture(200, 300)
+    planes = np.moveaxis(image, 2, 0)
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif",
+        planes,
+        photometric="minisblack",
+        metadata={"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5},
+    )
+    with Slide(tmp_path / "a.ome.tif") as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 300, 200, 0.5), image)
+
+
+@pytest.mark.parametrize("ome", [False, True])
+def test_jpeg_tiles_are_read_as_the_writers_library_reads_them(tmp_path: Path, ome: bool) -> None:
+    path, image = tmp_path / "a.tif", picture()
+    if ome:
+        write_ome(path, image, compression="jpeg")
+    else:
+        tifffile.imwrite(path, image, photometric="rgb", compression="jpeg", rowsperstrip=64)
+    with Slide(path, mpp=0.25) as slide:
+        got = slide.read(0, 0, 900, 700, 0.25)
+    np.testing.assert_array_equal(got, tifffile.imread(path))
+
+
+def test_gray_and_image_files(tmp_path: Path) -> None:
+    image = picture(60, 80)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "gray.tif", image[..., 0])
+    with Slide(tmp_path / "a.png", mpp=1.0) as slide:
+        np.testing.assert_array_equal(slide.read(10, 5, 20, 10, 1.0), image[5:15, 10:30])
+    with Slide(tmp_path / "gray.tif", mpp=1.0) as slide:
+        gray = slide.read(0, 0, 80, 60, 1.0)
+    np.testing.assert_array_equal(gray, np.repeat(image[..., :1], 3, 2))
+
+
+@pytest.mark.parametrize("mpp", [0.31, 0.5, 0.97, 2.3])
+def test_another_scale_is_the_whole_image_rescaled(tmp_path: Path, mpp: float) -> None:
+    image, ratio = picture(), mpp / 0.4
+    write_pyramid(tmp_path / "a.tif", image, 0.4)
+    width, height = int(900 / ratio), int(700 / ratio)
+    with Slide(tmp_path / "a.tif") as slide:
+        whole = slide.read(0, 0, width, height, mpp).astype(int)
+    box = (0, 0, width * ratio, height * ratio)
+    expected = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS, box)
+    # a little grain is all that another filter may leave
+    assert np.abs(whole - np.asarray(expected, int))[4:-4, 4:-4].mean() < 1.5
+
+
+def test_regions_side_by_side_meet_without_a_seam(tmp_path: Path) -> None:
+    image = picture()
+    write_pyramid(tmp_path / "a.tif", image, 0.5)
+    with Slide(tmp_path / "a.tif") as slide:
+        whole = slide.read(0, 0, 300, 200, 0.75).astype(int)
+        for x in (0, 100, 200):
+            part = slide.read(x * 3 // 2, 60, 100, 100, 0.75).astype(int)
+            assert np.abs(part - whole[40:140, x : x + 100]).max() <= 1
+
+
+def test_a_large_region_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sentinode.slides import reader
+
+    write_pyramid(tmp_path / "a.tif", picture(), 0.5)
+    with Slide(tmp_path / "a.tif") as slide:
+        once = [slide.read(-20, 5, 320, 220, mpp).astype(int) for mpp in (0.5, 0.75, 1.9)]
+        monkeypatch.setattr(reader, "BLOCK", 64)
+        blocks = [slide.read(-20, 5, 320, 220, mpp).astype(int) for mpp in (0.5, 0.75, 1.9)]
+    for a, b in zip(once, blocks, strict=True):
+        assert np.abs(a - b).max() <= 1
+
+
+def test_thumbnail_keeps_shape_and_tells_its_scale(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", picture(), 0.5)
+    with Slide(tmp_path / "a.tif") as slide:
+        small, mpp = slide.thumbnail(100)
+        same, _ = slide.thumbnail(5000)
+    assert small.shape == (78, 100, 3)
+    assert mpp == pytest.approx(4.5)
+    assert same.shape == (700, 900, 3)
+
+
+def test_opened_as_openslide_opens_it(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", picture(), 0.5)
+    with Slide(tmp_path / "a.tif") as slide, openslide.OpenSlide(tmp_path / "a.tif") as other:
+        assert [(v.width, v.height) for v in slide.levels] == list(other.level_dimensions)
+        got = slide.read(100, 60, 200, 100, 1.0)
+        region = other.read_region((100, 60), 1, (200, 100)).convert("RGB")
+    np.testing.assert_array_equal(got, np.asarray(region))
+
+
+def test_fingerprint_follows_content(tmp_path: Path) -> None:
+    image = picture()
+    for name in ("a", "b"):
+        write_pyramid(tmp_path / f"{name}.tif", image, 0.5)
+    image[300:310, 400:410] = 0
+    write_pyramid(tmp_path / "c.tif", image, 0.5)
+    marks = []
+    for name in ("a", "b", "c"):
+        with Slide(tmp_path / f"{name}.tif") as slide:
+            marks.append(slide.fingerprint)
+    assert marks[0] == marks[1] != marks[2]
+
+
+def test_scale_is_never_guessed(tmp_path: Path) -> None:
+    image = picture(64, 64)
+    tifffile.imwrite(tmp_path / "none.tif", image)
+    tifffile.imwrite(tmp_path / "dpi.tif", image, resolution=(72, 72), resolutionunit="INCH")
+    uneven = {"resolution": (1e4 / 0.5, 1e4 / 0.8), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "uneven.tif", image, **uneven)
+    for name, words in (
+        ("none", "does not say its µm/px"),
+        ("dpi", "says 352.8 µm/px"),
+        ("uneven", "expected square pixels"),
+    ):
+        said = pytest.raises(InputError, match=f"{words}.*--mpp")
+        with Slide(tmp_path / f"{name}.tif") as slide, said:
+            _ = slide.mpp
+        with Slide(tmp_path / f"{name}.tif", mpp=0.5) as slide:
+            assert slide.mpp == 0.5
+    with pytest.raises(InputError, match="--mpp takes µm/px"):
+        Slide(tmp_path / "none.tif", mpp=250.0)
+
+
+def test_what_is_no_slide(tmp_path: Path) -> None:
+    (tmp_path / "text.svs").write_text("not a slide")
+    deep = np.zeros((64, 64, 3), np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    write_pyramid(tmp_path / "whole.tif", picture(), 0.5)
+    data = (tmp_path / "whole.tif").read_bytes()
+    (tmp_path / "head.tif").write_bytes(data[:6])
+    with pytest.raises(MissingInputError, match="no slide"):
+        Slide(tmp_path / "none.svs")
+    for name, words in (
+        ("text.svs", "is no slide: expected SVS"),
+        ("deep.tif", "uint16, expected RGB of uint8"),
+        ("head.tif", "cannot be opened"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Slide(tmp_path / name)
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+def test_a_piece_that_is_damaged_is_said_where_it_is(tmp_path: Path, tiled: bool) -> None:
+    path = tmp_path / "a.tif"
+    piece = {"tile": (128, 128)} if tiled else {"rowsperstrip": 128}
+    tifffile.imwrite(path, picture(), photometric="rgb", compression="zlib", **per_cm(0.5), **piece)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        middle = len(page.dataoffsets) // 2
+        offset, count = page.dataoffsets[middle], page.databytecounts[middle]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + count] = b"\xff" * count
+    path.write_bytes(data)
+    with Slide(path) as slide:
+        slide.read(0, 0, 100, 100, 0.5)
+        with pytest.raises(InputError, match=r"cannot be read at x 0, y 0 of level 0.*damaged"):
+            slide.read(0, 0, 900, 700, 0.5)
