@@ -59,10 +59,17 @@ def test_experiments_run_resume_and_fill_their_tables(tmp_path: Path) -> None:
     again = ["train.threads=1", "train.precision=float32"]
     only = ["first-gray-no-128", "second-small"]
     written = reproduce(
-        packed, tmp_path / "out", scale=0.01, epochs=1, names=only[:1], overrides=again
+        packed, tmp_path / "out", scale=0.01, epochs=1, seeds=2, names=only[:1], overrides=again
     )
     assert [path.name for path in written] == ["first.csv", "first.md"]
-    finished = (tmp_path / "out" / only[0] / "result.json").stat().st_mtime_ns
+    seeds = pd.read_csv(tmp_path / "out" / "first.csv")
+    assert seeds["seed"].tolist() == [42, 43]
+    assert seeds["test_auc"].nunique() == 2
+    splits = [
+        Split.read(tmp_path / "out" / only[0] / f"seed-{seed}" / "split.json") for seed in (42, 43)
+    ]
+    assert [split.seed for split in splits] == [42, 43]
+    finished = (tmp_path / "out" / only[0] / "seed-42" / "result.json").stat().st_mtime_ns
     said: list[str] = []
     written = reproduce(
         packed,
@@ -74,19 +81,19 @@ def test_experiments_run_resume_and_fill_their_tables(tmp_path: Path) -> None:
         say=said.append,
     )
     assert [path.name for path in written] == ["first.csv", "first.md", "second.csv", "second.md"]
-    assert said[0] == "1 of 2: first-gray-no-128, without the block of 128"
-    assert (tmp_path / "out" / only[0] / "result.json").stat().st_mtime_ns == finished
+    assert said[0] == "1 of 2: first-gray-no-128, without the block of 128, seed 42"
+    assert (tmp_path / "out" / only[0] / "seed-42" / "result.json").stat().st_mtime_ns == finished
     table = pd.read_csv(tmp_path / "out" / "first.csv")
     row = table.iloc[0]
     assert row["experiment"] == "first-gray-no-128"
     assert row["parameters"] == 69_601
     assert row["published_private"] == 0.8211
-    result = json.loads((tmp_path / "out" / "second-small" / "result.json").read_text())
+    result = json.loads((tmp_path / "out" / "second-small" / "seed-42" / "result.json").read_text())
     assert result["figures"]["test_auc"] is not None
-    split = Split.read(tmp_path / "out" / "second-small" / "split.json")
+    split = Split.read(tmp_path / "out" / "second-small" / "seed-42" / "split.json")
     assert result["figures"]["patches"] == sum(len(u) for u in split.units["train"].values())
     text = (tmp_path / "out" / "first.md").read_text()
-    assert "| without the block of 128 | 69,601 |" in text
+    assert "| without the block of 128 | 42 | 69,601 |" in text
     assert not (packed.folder / "split.json").exists()
 
 
@@ -94,5 +101,7 @@ def test_bad_questions_are_answered(tmp_path: Path) -> None:
     packed = small_set(tmp_path / "set", size=96)
     with pytest.raises(InputError, match="scale is above 0"):
         reproduce(packed, tmp_path / "out", scale=0)
+    with pytest.raises(InputError, match="seeds is how often"):
+        reproduce(packed, tmp_path / "out", seeds=0)
     with pytest.raises(InputError, match=r"unknown experiment 'first-grey'.*first-gray"):
         reproduce(packed, tmp_path / "out", names=["first-grey"])

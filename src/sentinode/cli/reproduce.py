@@ -22,6 +22,9 @@ def reproduce_command(
     epochs: Annotated[
         int | None, typer.Option(help="Largest number of epochs; their own where not given.")
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="How often each is run, with seeds one higher each time.")
+    ] = 1,
     only: Annotated[
         list[str] | None, typer.Option(help="Run only this experiment; may be repeated.")
     ] = None,
@@ -40,6 +43,7 @@ def reproduce_command(
         out,
         scale=scale,
         epochs=epochs,
+        seeds=seeds,
         names=only,
         overrides=overrides or [],
         say=typer.echo,

@@ -32,6 +32,8 @@ class RunRecord(BaseModel):
         compute: Device, precision and threads.
         best_epoch: Epoch whose weights were kept, from 1; None where nothing was trained here.
         stopped: Why training ended.
+        patches: Patches that it learnt from (``train``) and that chose the epoch (``valid``);
+            empty where that was not recorded.
         metrics: The best epoch's row of the history.
         files: SHA-256 of each file of the run by name.
         timing: Wall times in s and rates in patches/s; the only part that no seed fixes.
@@ -45,6 +47,7 @@ class RunRecord(BaseModel):
     compute: dict[str, Any]
     best_epoch: int | None
     stopped: str
+    patches: dict[str, int] = {}
     metrics: dict[str, float]
     files: dict[str, str]
     timing: dict[str, Any]

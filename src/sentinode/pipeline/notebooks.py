@@ -80,21 +80,25 @@ def reproduce(
     *,
     scale: float = 1.0,
     epochs: int | None = None,
+    seeds: int = 1,
     names: Sequence[str] | None = None,
     overrides: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> tuple[Path, ...]:
     """Run the notebooks' experiments and write their two tables.
 
-    Each experiment has its own folder below ``out``, with its split, run, predictions and report;
-    one that is finished is kept, one that was interrupted goes on. Validation patches are drawn
-    as the notebooks drew theirs; the fold ``test``, which they had not, is scored beside.
+    Each seed of each experiment has its own folder below ``out``, with its split, run,
+    predictions and report; one that is finished is kept, one that was interrupted goes on.
+    Validation patches are drawn as the notebooks drew theirs; the fold ``test``, which they had
+    not, is scored beside. All experiments of a seed come before those of the next.
 
     Args:
         packed: The set.
         out: Folder of everything that is written.
         scale: Share of the notebooks' patches that is trained on, above 0 and at most 1.
         epochs: Largest number of epochs; the notebooks' own where None.
+        seeds: How often each experiment is run: with the configuration's seeds, then with each
+            one higher, of the patches drawn as of the training.
         names: Experiments to run; all where None.
         overrides: As of `load_config`, over each experiment's configuration.
         say: Called with one line for each step.
@@ -103,21 +107,35 @@ def reproduce(
         The tables that were written, CSV and Markdown of each notebook.
 
     Raises:
-        InputError: An unknown name, or a scale outside the range.
+        InputError: An unknown name, or a scale or number of seeds outside the range.
     """
     if not 0 < scale <= 1:
         raise InputError(f"scale is above 0 and at most 1, got {scale}")
+    if seeds < 1:
+        raise InputError(f"seeds is how often each experiment is run, at least 1, got {seeds}")
     known = {experiment.name: experiment for experiment in EXPERIMENTS}
     for name in names or ():
         if name not in known:
             raise InputError(unknown_name("experiment", name, known))
-    chosen = [known[name] for name in names or known]
+    jobs = [(known[name], later) for later in range(seeds) for name in names or known]
     with folder_lock(out):
-        for number, experiment in enumerate(chosen, 1):
-            say(f"{number} of {len(chosen)}: {experiment.name}, {experiment.said}")
-            config = _scaled(experiment, packed, scale, epochs, overrides)
-            _run(experiment, packed, config, out / experiment.name)
+        for number, (experiment, later) in enumerate(jobs, 1):
+            config = _reseeded(_scaled(experiment, packed, scale, epochs, overrides), later)
+            seed = config.train.seed
+            say(f"{number} of {len(jobs)}: {experiment.name}, {experiment.said}, seed {seed}")
+            _run(experiment, packed, config, out / experiment.name / f"seed-{seed}")
         return _write_tables(out, scale)
+
+
+def _reseeded(config: Config, later: int) -> Config:
+    """Return the configuration with both its seeds moved on: a seed is a draw and a training."""
+    split, train = config.split, config.train
+    return config.model_copy(
+        update={
+            "split": split.model_copy(update={"seed": split.seed + later}),
+            "train": train.model_copy(update={"seed": train.seed + later}),
+        }
+    )
 
 
 def _scaled(
@@ -176,6 +194,7 @@ def _run(experiment: Experiment, packed: PackedSet, config: Config, out: Path) -
         "notebook": experiment.notebook,
         "experiment": experiment.name,
         "description": experiment.said,
+        "seed": config.train.seed,
         "network": descriptive_name(run.spec, config.train.optimizer),
         "parameters": summarise(run.spec).parameters,
         "learning_rate": config.train.learning_rate,
@@ -209,8 +228,12 @@ def _elsewhere(report: Report) -> dict[str, Any]:
 def _write_tables(out: Path, scale: float) -> tuple[Path, ...]:
     """Write the tables of all experiments that are finished, run now or before."""
     written = []
-    files = [out / experiment.name / RESULT for experiment in EXPERIMENTS]
-    everything = pd.DataFrame([read_json(file)["figures"] for file in files if file.is_file()])
+    files = [
+        file
+        for experiment in EXPERIMENTS
+        for file in sorted((out / experiment.name).glob(f"seed-*/{RESULT}"), key=_seed_of)
+    ]
+    everything = pd.DataFrame([read_json(file)["figures"] for file in files])
     for notebook, title in ((1, "first"), (2, "second")):
         table = everything[everything["notebook"] == notebook]
         if table.empty:
@@ -223,8 +246,13 @@ def _write_tables(out: Path, scale: float) -> tuple[Path, ...]:
     return tuple(written)
 
 
+def _seed_of(file: Path) -> int:
+    return int(file.parent.name.removeprefix("seed-"))
+
+
 COLUMNS = {
     "description": "experiment",
+    "seed": "seed",
     "parameters": "parameters",
     "learning_rate": "rate",
     "patches": "patches",
@@ -262,8 +290,8 @@ def _markdown(table: pd.DataFrame, title: str, scale: float) -> str:
 
 def _cell(row: dict[Any, Any], key: str) -> str:
     value = row[key]
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str) or key == "seed":
+        return str(value)
     if value is None or math.isnan(value):
         return "–"
     low = row.get("test_auc_low", math.nan)

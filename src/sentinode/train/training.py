@@ -119,6 +119,7 @@ def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
         compute=plan.compute.settings(),
         best_epoch=state.kept_epoch,
         stopped="epochs" if state.epoch >= plan.settings.epochs else "patience",
+        patches={"train": len(plan.training), "valid": len(plan.validation)},
         metrics={name: float(value) for name, value in state.history[state.kept_epoch - 1].items()},
         files={
             name: hash_file(out / name)
