@@ -17,7 +17,7 @@ from sentinode.errors import InputError
 from sentinode.slides.backend import Backend, blank
 from sentinode.types import UInt8Array
 
-__all__ = ["TiffSlide"]
+__all__ = ["TiffSlide", "decode_segment", "segments_of"]
 
 CACHE_BYTES = 192 << 20  # a row of tiles of a slide 100,000 px wide
 LARGEST_SEGMENT = 256 << 20
@@ -68,7 +68,7 @@ class TiffSlide(Backend):
             )
         if page.photometric.name == "PALETTE":
             raise InputError(f"{path} has a palette, expected RGB of uint8; export it as RGB")
-        _, rows, columns = _segments(page)
+        _, rows, columns = segments_of(page)
         if rows * columns * page.samplesperpixel > LARGEST_SEGMENT and page.compression != 1:
             raise InputError(
                 f"{path} is compressed in pieces of {columns}x{rows} px, too large to read apart; "
@@ -103,7 +103,7 @@ class TiffSlide(Backend):
         """Return uint8 (y1 - y0, x1 - x0, S) of one page."""
         page = self._levels[level][number]
         x0, y0, x1, y1 = box
-        across, rows, columns = _segments(page)
+        across, rows, columns = segments_of(page)
         planar = page.planarconfig == 2 and page.samplesperpixel > 1
         down = math.ceil(page.imagelength / rows)
         out = np.full((y1 - y0, x1 - x0, page.samplesperpixel), 255, np.uint8)
@@ -130,7 +130,7 @@ class TiffSlide(Backend):
                 self._cache.move_to_end(key)
                 return self._cache[key]
         page = self._levels[level][number]
-        segment = _decode(page, index, self._file.filehandle)
+        segment = decode_segment(page, index, self._file.filehandle)
         with self._lock:
             if key not in self._cache:
                 self._cache[key] = segment
@@ -146,14 +146,19 @@ class TiffSlide(Backend):
             self._file.close()
 
 
-def _segments(page: Any) -> tuple[int, int, int]:
+def segments_of(page: Any) -> tuple[int, int, int]:
     """Return how many tiles or strips lie side by side, and height and width of one."""
     if page.is_tiled:
         return math.ceil(page.imagewidth / page.tilewidth), page.tilelength, page.tilewidth
     return 1, min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
-def _decode(page: Any, index: int, handle: Any) -> NDArray[Any] | None:
+def decode_segment(page: Any, index: int, handle: Any) -> NDArray[Any] | None:
+    """Return one tile or strip, (H, W, S); None where the file has none.
+
+    Raises:
+        OSError: It is damaged, or the file ends within it.
+    """
     count = page.databytecounts[index] if index < len(page.databytecounts) else 0
     if not count:
         return None

@@ -1,0 +1,181 @@
+"""From an annotation file to the truth of a slide, and which file belongs to which slide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import final
+
+from sentinode.errors import InputError, MissingInputError
+from sentinode.slides.annotation import Meaning, Outlines, Truth, meanings
+from sentinode.slides.fill import Box
+from sentinode.slides.formats import EXPECTED, read_shapes
+from sentinode.slides.mask_file import MASK_SUFFIXES, MaskImage
+
+__all__ = ["Reading", "annotation_files", "open_truth", "pair", "slide_files", "stem_of"]
+
+OUTLINE_SUFFIXES = frozenset({".xml", ".json", ".geojson"})
+SLIDE_SUFFIXES = frozenset(
+    {".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif"}
+    | {".dcm", ".qptiff"}
+)
+ENDINGS = re.compile(
+    r"[-_. ]+(?:evaluation[-_. ]+)?(?:mask|masks|annotations?|tumou?r|truth|labels?)$",
+    re.IGNORECASE,
+)
+"""What people put behind a slide's name for its annotation."""
+
+
+@final
+@dataclass(frozen=True)
+class Reading:
+    """How annotation files are to be understood.
+
+    Attributes:
+        classes: Meaning by class name, before the known ones.
+        mask_values: Values of a mask image that mean tumour; none takes all but 0.
+        only_annotated: Nothing is known outside of outlines; else all is normal there.
+    """
+
+    classes: Mapping[str, Meaning] = field(default_factory=dict)
+    mask_values: tuple[int, ...] = ()
+    only_annotated: bool = False
+
+
+def open_truth(path: Path, size: tuple[int, int], reading: Reading) -> Truth:
+    """Open the annotation of a slide.
+
+    Args:
+        path: ASAP's XML, NCRF's JSON, QuPath's GeoJSON, or a mask image.
+        size: Width and height of the slide's level 0 in px.
+        reading: How it is to be understood.
+
+    Raises:
+        MissingInputError: There is no such file.
+        InputError: It is damaged, has classes of unknown meaning, or lies outside of the slide.
+    """
+    suffix = path.suffix.lower()
+    if suffix in MASK_SUFFIXES:
+        return MaskImage(path, size, reading.mask_values)
+    if suffix not in OUTLINE_SUFFIXES:
+        raise InputError(f"{path} is no annotation; expected {EXPECTED}")
+    _, shapes, notices = read_shapes(path)
+    truth = Outlines(meanings(shapes, reading.classes, str(path)), reading.only_annotated, notices)
+    _check_place(truth, size, path)
+    return truth
+
+
+def _check_place(truth: Outlines, size: tuple[int, int], path: Path) -> None:
+    extent, slide = truth.extent(), Box(0, 0, *size)
+    if extent is None:
+        if not truth.notices:
+            truth.notices = ("holds no outline: the slide counts as normal",)
+        return
+    if not extent.meets(slide):
+        raise InputError(
+            f"{path} outlines x {extent.x} to {extent.x + extent.width}, y {extent.y} to "
+            f"{extent.y + extent.height}, all outside of the slide of {size[0]}x{size[1]} px: it "
+            "is of another slide, or not in px of level 0"
+        )
+    beyond = max(
+        -extent.x, -extent.y, extent.x + extent.width - size[0], extent.y + extent.height - size[1]
+    )
+    if beyond > 1:
+        truth.notices = (
+            *truth.notices,
+            f"reaches {beyond} px out of the slide, where it was cut off: is it of this slide?",
+        )
+
+
+def slide_files(paths: Sequence[Path]) -> list[Path]:
+    """List slides: files as they are named, and in folders all that look like slides.
+
+    In a folder, a file named as another with ``_mask`` behind is that one's mask, not a slide.
+
+    Raises:
+        MissingInputError: There is nothing at a path.
+        InputError: A folder has no slides, or two slides have one name.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise MissingInputError(f"no slide or folder of slides {path}")
+        inside = _in_folder(path, SLIDE_SUFFIXES) if path.is_dir() else [path]
+        stems = {stem_of(p) for p in inside}
+        slides = [p for p in inside if ENDINGS.sub("", stem_of(p)) not in stems - {stem_of(p)}]
+        if not slides:
+            suffixes = ", ".join(sorted(SLIDE_SUFFIXES))
+            raise InputError(f"{path} holds no slides; expected files of {suffixes}")
+        found += slides
+    found = sorted(set(found), key=lambda p: (stem_of(p), str(p)))
+    for first, second in pairwise(found):
+        if stem_of(first) == stem_of(second):
+            raise InputError(
+                f"{first} and {second} have one name; a slide's name is its id, rename one"
+            )
+    return found
+
+
+def annotation_files(paths: Sequence[Path]) -> list[Path]:
+    """List annotation files: as they are named, and all in folders.
+
+    Raises:
+        MissingInputError: There is nothing at a path.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise MissingInputError(f"no annotation file or folder {path}")
+        suffixes = OUTLINE_SUFFIXES | MASK_SUFFIXES
+        found += _in_folder(path, suffixes) if path.is_dir() else [path]
+    return sorted(set(found))
+
+
+def pair(slides: Sequence[Path], files: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
+    """Find the annotation of each slide by its name; one slide and one file need none.
+
+    Args:
+        slides: Of different names.
+        files: Annotations. ``tumor_001.xml`` and ``tumor_001_mask.tif`` are of ``tumor_001.svs``;
+            a slide itself among them is passed over.
+
+    Returns:
+        The file of each slide that has one, and the files that are of none.
+
+    Raises:
+        InputError: Two files are of one slide.
+    """
+    files = [f for f in files if f not in set(slides)]
+    if len(slides) == len(files) == 1:
+        return {slides[0]: files[0]}, []
+    by_name = {stem_of(slide).casefold(): slide for slide in slides}
+    found: dict[Path, Path] = {}
+    strays: list[Path] = []
+    for file in files:
+        stem = stem_of(file).casefold()
+        slide = by_name.get(stem) or by_name.get(ENDINGS.sub("", stem))
+        if slide is None:
+            strays.append(file)
+        elif slide in found:
+            raise InputError(
+                f"{found[slide]} and {file} are both of the slide {stem_of(slide)}; give one"
+            )
+        else:
+            found[slide] = file
+    return found, strays
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its suffixes, as in ``tumor_001`` of ``tumor_001.ome.tif``."""
+    return path.name.removesuffix(path.suffix).removesuffix(".ome")
+
+
+def _in_folder(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    return sorted(
+        p
+        for p in folder.iterdir()
+        if p.suffix.lower() in suffixes and p.is_file() and not p.name.startswith(".")
+    )
