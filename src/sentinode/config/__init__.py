@@ -11,6 +11,7 @@ from sentinode.config.sections import (
     PredictConfig,
     SplitConfig,
 )
+from sentinode.config.slide import SlideConfig
 from sentinode.config.template import commented_toml
 from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
 
@@ -24,6 +25,7 @@ __all__ = [
     "PhantomConfig",
     "PredictConfig",
     "Section",
+    "SlideConfig",
     "SplitConfig",
     "TrainConfig",
     "commented_toml",

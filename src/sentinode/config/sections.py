@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from sentinode.config.section import SPEED, Device, Fraction, Precision, Section, Seed
+from sentinode.config.slide import SlideConfig
 from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
 
 __all__ = [
@@ -176,4 +177,5 @@ class Config(Section):
     )
     predict: PredictConfig = Field(PredictConfig(), description="How predictions are made.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How they are scored.")
+    slide: SlideConfig = Field(SlideConfig(), description="From a slide to a map.")
     phantom: PhantomConfig = Field(PhantomConfig(), description="The synthetic cohort.")

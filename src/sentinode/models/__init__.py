@@ -16,8 +16,9 @@ from sentinode.models.compute import (
     out_of_memory,
 )
 from sentinode.models.described import descriptive_name
+from sentinode.models.folded import folded
 from sentinode.models.keras_import import import_keras
-from sentinode.models.network import Network
+from sentinode.models.network import DenseNetwork, Network
 from sentinode.models.registry import block_network, flat_network, model_names, spec
 from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
 from sentinode.models.sequential import SequentialNetwork, build_sequential
@@ -30,6 +31,7 @@ __all__ = [
     "SPEC_FILE",
     "WEIGHTS_FILE",
     "Compute",
+    "DenseNetwork",
     "LayerSummary",
     "ModelSpec",
     "ModelSummary",
@@ -45,6 +47,7 @@ __all__ = [
     "descriptive_name",
     "deterministic",
     "flat_network",
+    "folded",
     "import_keras",
     "load_checkpoint",
     "model_names",

@@ -17,10 +17,10 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad
 
 from sentinode.errors import InputError
-from sentinode.models.network import Network
+from sentinode.models.network import DenseNetwork
 from sentinode.models.orbit import ORIENTATIONS, LiftingConv, OrbitConv, OrbitNorm
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
@@ -83,13 +83,15 @@ class OrbitPool(nn.Module):
 
 
 @final
-class NodeNet(Network):
+class NodeNet(DenseNetwork):
     """The network; see the module.
 
     Attributes:
         features: From an image to 8 × features a position.
         head: From these to a logit a position.
     """
+
+    stride = STRIDE
 
     def __init__(self, channels: int, widths: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -116,17 +118,17 @@ class NodeNet(Network):
         """Return the logits, float (N,), of patches (N, C, 96, 96)."""
         return self.dense(patches).flatten()
 
-    def dense(self, region: Tensor) -> Tensor:
-        """Return logits at every eighth pixel of a larger region.
-
-        Args:
-            region: float (N, C, H, W), preprocessed; H and W at least 96 px.
-
-        Returns:
-            Float (N, (H - 96) // 8 + 1, (W - 96) // 8 + 1): at (i, j) the logit of the patch
-            whose upper left corner lies at (8 i, 8 j) px.
-        """
-        logits: Tensor = self.head(self.features(region))
+    def dense(self, region: Tensor, stride: int | None = None) -> Tensor:
+        """As :meth:`DenseNetwork.dense`; a coarser grid spares what only the others need."""
+        step = (stride or STRIDE) // STRIDE
+        if step == 1:
+            features: Tensor = self.features(region)
+        else:
+            features = region
+            for name, layer in self.features.named_children():
+                thinned = name == "conv_d"  # from here on positions have nothing in common
+                features = _every(layer, features, step) if thinned else layer(features)
+        logits: Tensor = self.head(features)
         return logits.squeeze(1)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -141,6 +143,14 @@ class NodeNet(Network):
         nn.init.xavier_uniform_(logit.weight, generator=generator)
         assert logit.bias is not None
         nn.init.zeros_(logit.bias)
+
+
+def _every(layer: nn.Module, values: Tensor, step: int) -> Tensor:
+    """Convolve as ``layer`` does, at every ``step``-th position only."""
+    if isinstance(layer, OrbitConv):
+        return conv2d(values, layer.kernels(), stride=step)
+    assert isinstance(layer, nn.Conv2d)  # what `folded` makes of it
+    return conv2d(values, layer.weight, layer.bias, stride=step)
 
 
 def _residuals(stage: str, features: int, depth: int) -> list[tuple[str, nn.Module]]:
