@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sentinode.config.section import SPEED, Device, Precision, Section, Seed
 
@@ -84,6 +84,31 @@ class TrainConfig(Section):
     threads: int = Field(
         0, ge=0, description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes."
     )
+    log: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
+        (),
+        description="Where the history is told beside history.csv: tensorboard (into the run's "
+        "folder tensorboard), mlflow.",
+        json_schema_extra=SPEED,
+    )
+    mlflow_uri: str = Field(
+        "",
+        description="MLflow's server or database, as in http://host:5000 or sqlite:///file.db; "
+        "empty takes MLFLOW_TRACKING_URI. A password belongs in MLFLOW_TRACKING_PASSWORD.",
+        json_schema_extra=SPEED,
+    )
+    mlflow_experiment: str = Field(
+        "sentinode", min_length=1, description="MLflow's experiment.", json_schema_extra=SPEED
+    )
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _without_a_secret(cls, uri: str) -> str:
+        if "@" in uri.partition("://")[2].partition("/")[0]:
+            raise ValueError(
+                "name and password do not belong here, where files would repeat them; set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
+        return uri
 
     @model_validator(mode="after")
     def _warmed_up_in_time(self) -> Self:

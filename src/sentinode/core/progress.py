@@ -35,15 +35,21 @@ class Progress:
         total: Number of units, or None where it is not known.
         unit: Name of the unit in the plural, as in "patches".
         done: Units already finished by an earlier, interrupted run.
+        quiet: Show nothing.
     """
 
     def __init__(
-        self, title: str, total: float | None, unit: str = "patches", done: int = 0
+        self,
+        title: str,
+        total: float | None,
+        unit: str = "patches",
+        done: int = 0,
+        quiet: bool = False,
     ) -> None:
         self._title, self._total, self._unit = title, total, unit
         self._done: float = done
         self._started_at: float = done
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=quiet)
         self._note = ""
         self._bar = RichProgress(
             TextColumn("{task.description}"),
@@ -56,7 +62,7 @@ class Progress:
             TextColumn("{task.fields[note]}"),
             console=self._console,
             transient=False,
-            disable=not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
         self._task = self._bar.add_task(title, total=total, completed=done, rate="", note="")
 

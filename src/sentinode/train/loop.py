@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +11,6 @@ from typing import final
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,10 +24,12 @@ from sentinode.train.augment import augmented, mixed
 from sentinode.train.average import MovingAverage
 from sentinode.train.objective import class_weights, make_optimizer, objective
 from sentinode.train.plan import Plan
+from sentinode.train.ranks import Ranks
 from sentinode.train.schedule import learning_rate
 from sentinode.train.scores import Scores, score
 from sentinode.train.state import TrainState
 from sentinode.train.teaching import Teachers
+from sentinode.train.tracking import Trackers
 from sentinode.types import UInt8Array
 
 __all__ = ["fit"]
@@ -43,6 +43,7 @@ def fit(
     packed: PackedSet,
     plan: Plan,
     folder: Path,
+    ranks: Ranks,
     after_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> TrainState:
     """Train from wherever ``folder`` says it was left, until it is time to stop.
@@ -52,27 +53,26 @@ def fit(
     Raises:
         TrainingError: The loss is no number any more, or a single patch does not fit in memory.
         DiskFullError: The disk is full; the epochs written before are kept.
+        InputError: What is to be told of the training does not answer at the start.
     """
     settings, compute = plan.settings, plan.compute
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision
-    fabric = Fabric(
-        accelerator=compute.device,
-        devices=1,
-        precision="bf16-mixed" if compute.precision == "bfloat16" else "32-true",
-    )
     network = build(plan.spec)
     compute.place(network)
     average = MovingAverage(network, settings.average) if settings.average else None
     inner = make_optimizer(network, settings)
-    state = TrainState(folder, plan, network, inner, average)
+    state = TrainState(folder, plan, network, inner, ranks, average)
     state.resume()
-    model, optimizer = fabric.setup(network, inner)
-    images = resident(packed.images, fabric.device)
+    model, optimizer = ranks.fabric.setup(network, inner)
+    images = resident(packed.images, ranks.fabric.device)
     teachers = Teachers(plan.teachers, settings.teacher_share, compute) if plan.teachers else None
-    job = Job(fabric, network, model, optimizer, average, teachers, images, plan, state)
+    job = Job(ranks, network, model, optimizer, average, teachers, images, plan, state)
 
     total = settings.epochs * len(plan.training)
-    with Progress("train", total, done=state.epoch * len(plan.training)) as progress:
+    done = state.epoch * len(plan.training)
+    with (
+        Progress("train", total, done=done, quiet=not ranks.first) as progress,
+        Trackers(plan, folder, state.epoch, ranks, progress.say) as trackers,
+    ):
         if state.epoch:
             how = ", in another precision or with other threads" if state.computed_elsewhere else ""
             progress.say(f"going on after epoch {state.epoch}{how}")
@@ -83,12 +83,10 @@ def fit(
             try:
                 trained = train_epoch(job, epoch, progress)
             except DoesNotFitError as error:
-                take_smaller_batches(state, error, progress)
+                take_smaller_batches(state, settings.accumulate, error, progress)
                 continue
             middle = time.perf_counter()
-            shown = batches(images, plan.validation.rows, VALIDATION_BATCH)
-            logits = forward(state.judged, shown, plan.spec.preprocess, compute)
-            valid = checked_score(logits, plan.validation.labels, epoch)
+            valid = validated(job, epoch)
             end = time.perf_counter()
             state.add(
                 history_row(epoch, optimizer.param_groups[0]["lr"], trained, valid),
@@ -102,6 +100,7 @@ def fit(
                     f"the weights hardly moved in this epoch: train.learning_rate = "
                     f"{settings.learning_rate:g} does nothing; take a larger one (1e-3 is usual)"
                 )
+            trackers.tell(state.history)
     return state
 
 
@@ -110,7 +109,7 @@ def fit(
 class Job:
     """What every epoch of a training needs; ``model`` is ``network`` as Fabric wraps it."""
 
-    fabric: Fabric
+    ranks: Ranks
     network: Network
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -120,34 +119,32 @@ class Job:
     plan: Plan
     state: TrainState
 
+    @property
+    def batches_a_step(self) -> int:
+        """Batches whose gradients make one step."""
+        settings = self.plan.settings
+        return settings.accumulate * (settings.batch_size // self.state.batch_size)
+
 
 def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
     """Go once over all training patches, in this epoch's order."""
     plan, settings, batch_size = job.plan, job.plan.settings, job.state.batch_size
     order = epoch_order(len(plan.training), settings.seed, epoch)
     rows, labels = plan.training.rows[order], plan.training.labels[order]
-    targets = torch.from_numpy(labels).to(job.fabric.device)
+    targets = torch.from_numpy(labels).to(job.ranks.fabric.device)
     weights = class_weights(settings, targets)
     valid_losses = [row["valid_loss"] for row in job.state.history]
-    each_step = settings.accumulate * (settings.batch_size // batch_size)
+    each_step = job.batches_a_step
     n_batches = math.ceil(len(rows) / batch_size)
     n_steps = math.ceil(n_batches / each_step)
     seen: list[Tensor] = []
+    taught: list[NDArray[np.float32]] = []
     done, shown_at = 0, time.perf_counter()
     job.model.train()
     for number, batch in enumerate(batches(job.images, rows, batch_size), 1):
-        seed = step_seed(settings.seed, epoch, number)
-        torch.manual_seed(seed)  # for dropout
-        rng = np.random.default_rng(seed)
+        aims = targets[done : done + len(batch)]
         try:
-            patches = augmented(job.fabric.to_device(batch), plan.augment, rng)
-            inputs = to_input(patches, plan.spec.preprocess)
-            aims = targets[done : done + len(batch)]
-            inputs, aims = mixed(inputs, aims, plan.augment, rng)
-            if job.teachers is not None:
-                aims = job.teachers.aims(inputs, aims)
-            logits = job.model(inputs)
-            job.fabric.backward(objective(logits, aims, settings, weights) / each_step)
+            logits = learn(job, batch, aims, step_seed(settings.seed, epoch, number), weights)
         except (RuntimeError, MemoryError) as error:
             raise said_plainly(error, batch_size, done) from error
         if number % each_step == 0 or number == n_batches:
@@ -156,33 +153,91 @@ def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
             take_step(job, learning_rate(settings, so_far, valid_losses))
             if job.average is not None:
                 job.average.update(job.network, (epoch - 1) * n_steps + step)
-        seen.append(logits.detach())
+        seen.append(logits)
+        taught.append(labels[done : done + len(batch)][job.ranks.share(len(batch))])
         done += len(batch)
         if time.perf_counter() - shown_at > SECONDS_BETWEEN_SHOWN or done == len(rows):
             shown_at = time.perf_counter()
-            last = torch.cat(seen[-max(1, PATCHES_SHOWN // batch_size) :]).cpu().numpy()
-            now = checked_score(last, labels[done - len(last) : done], epoch)
-            auc = "-" if np.isnan(now.auc) else now.auc
-            progress.advance(0, epoch=str(epoch), loss=now.loss, AUC=auc)
+            lately = slice(-max(1, PATCHES_SHOWN // batch_size), None)
+            show(seen[lately], taught[lately], epoch, progress)
         progress.advance(len(batch))
-    return checked_score(torch.cat(seen).cpu().numpy(), labels, epoch)
+    sizes = [min(batch_size, len(rows) - start) for start in range(0, len(rows), batch_size)]
+    return checked_score(job.ranks.joined(torch.cat(seen), sizes).cpu().numpy(), labels, epoch)
+
+
+def learn(job: Job, batch: Tensor, aims: Tensor, seed: int, weights: tuple[float, float]) -> Tensor:
+    """Add a batch's gradients; return the logits of this process's share of it.
+
+    Args:
+        job: What the training needs.
+        batch: uint8 (B, H, W, 3), the whole batch; changes are drawn for all of it.
+        aims: float (B,), its labels.
+        seed: Of all that is drawn for it.
+        weights: What a patch of each class counts.
+    """
+    settings, ranks, preprocess = job.plan.settings, job.ranks, job.plan.spec.preprocess
+    torch.manual_seed(seed)  # for dropout
+    rng = np.random.default_rng(seed)
+    patches = augmented(ranks.fabric.to_device(batch), job.plan.augment, rng)
+    inputs, aims = mixed(to_input(patches, preprocess), aims, job.plan.augment, rng)
+    mine = ranks.share(len(batch))
+    inputs, aims = inputs[mine], aims[mine]
+    if job.teachers is not None:
+        aims = job.teachers.aims(inputs, aims)
+    with ranks.of_whole_batch(len(batch)):
+        logits: Tensor = job.model(inputs)
+    # The gradients of all processes are averaged afterwards.
+    loss = objective(logits, aims, settings, weights, of=len(batch) / ranks.count)
+    ranks.fabric.backward(loss / job.batches_a_step)
+    return logits.detach()
+
+
+def show(
+    seen: list[Tensor], taught: list[NDArray[np.float32]], epoch: int, progress: Progress
+) -> None:
+    """Show loss and AUC over the latest patches of this process."""
+    logits, labels = torch.cat(seen).cpu().numpy(), np.concatenate(taught)
+    if not len(labels):
+        return
+    now = checked_score(logits, labels, epoch)
+    auc = "-" if np.isnan(now.auc) else now.auc
+    progress.advance(0, epoch=str(epoch), loss=now.loss, AUC=auc)
+
+
+def validated(job: Job, epoch: int) -> Scores:
+    """Score the network on the validation patches, each process its share."""
+    validation, ranks = job.plan.validation, job.ranks
+    own = validation.rows[ranks.share(len(validation))]
+    shown = batches(job.images, own, VALIDATION_BATCH)
+    logits = forward(job.state.judged, shown, job.plan.spec.preprocess, job.plan.compute)
+    on_device = torch.from_numpy(logits).to(ranks.fabric.device)
+    whole = ranks.joined(on_device, [len(validation)]).cpu().numpy()
+    return checked_score(whole, validation.labels, epoch)
 
 
 def take_step(job: Job, rate: float) -> None:
     """Move the weights by the gradients gathered so far."""
     if job.plan.settings.clip is not None:
-        job.fabric.clip_gradients(job.model, job.optimizer, max_norm=job.plan.settings.clip)
+        job.ranks.fabric.clip_gradients(job.model, job.optimizer, max_norm=job.plan.settings.clip)
     for group in job.optimizer.param_groups:
         group["lr"] = rate
     job.optimizer.step()
     job.optimizer.zero_grad()
 
 
-def take_smaller_batches(state: TrainState, error: DoesNotFitError, progress: Progress) -> None:
+def take_smaller_batches(
+    state: TrainState, accumulate: int, error: DoesNotFitError, progress: Progress
+) -> None:
     """Go back to the end of the epoch before, to go on with half as many patches at once."""
     if state.batch_size == 1:
         raise error
     smaller = state.batch_size // 2
+    if not state.alone:  # the other processes are in the midst of it
+        raise TrainingError(
+            f"a batch of {state.batch_size} patches does not fit in memory; the same steps in "
+            f"halves: --set train.batch_size={smaller} --set train.accumulate="
+            f"{2 * accumulate}, or take more processes"
+        ) from error
     progress.say(
         f"a batch of {state.batch_size} patches does not fit in memory; going on with "
         f"{smaller} at once and as many patches a step"

@@ -38,7 +38,11 @@ def class_weights(settings: TrainConfig, labels: Tensor) -> tuple[float, float]:
 
 
 def objective(
-    logits: Tensor, targets: Tensor, settings: TrainConfig, weights: tuple[float, float]
+    logits: Tensor,
+    targets: Tensor,
+    settings: TrainConfig,
+    weights: tuple[float, float],
+    of: float | None = None,
 ) -> Tensor:
     """Return the mean loss of a batch, in nats.
 
@@ -47,6 +51,7 @@ def objective(
         targets: float (B,), 0..1: labels, or their mixtures.
         settings: Loss, label smoothing and focal gamma.
         weights: As of :func:`class_weights`.
+        of: What the sum of the losses is divided by, where that is not their number.
 
     The focal loss is ``|t - p|^gamma`` times the cross-entropy, which for labels of 0 and 1 is
     that of Lin et al. (ICCV 2017) without its class weight.
@@ -58,4 +63,4 @@ def objective(
         losses = losses * (aims - torch.sigmoid(logits)).abs() ** settings.focal_gamma
     if weights != (1.0, 1.0):
         losses = losses * (weights[0] + targets * (weights[1] - weights[0]))
-    return losses.mean()
+    return losses.sum() / (len(losses) if of is None else of)

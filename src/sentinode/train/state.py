@@ -17,6 +17,7 @@ from sentinode.errors import CheckpointError, InputError
 from sentinode.models import Network, new_network, state_of
 from sentinode.train.average import MovingAverage
 from sentinode.train.plan import Plan
+from sentinode.train.ranks import Ranks
 
 __all__ = ["STATE_FILE", "TrainState", "read_state"]
 
@@ -45,9 +46,10 @@ class TrainState:
         plan: Plan,
         network: Network,
         optimizer: torch.optim.Optimizer,
+        ranks: Ranks,
         average: MovingAverage | None = None,
     ) -> None:
-        self._folder, self._plan = folder, plan
+        self._folder, self._plan, self._ranks = folder, plan, ranks
         self._network, self._optimizer, self._average = network, optimizer, average
         self.history: list[dict[str, float]] = []
         self.timing: list[dict[str, float]] = []
@@ -63,14 +65,26 @@ class TrainState:
         Raises:
             CheckpointError: A file is damaged.
         """
-        if (self._folder / STATE_FILE).is_file():
-            self._read()
+        stored = self._ranks.agreed(self._stored)
+        if stored is not None:
+            self._take(*stored)
             return
         drawn = new_network(self._plan.spec, self._plan.settings.seed)
         self._network.load_state_dict(drawn.state_dict())
         self._optimizer.state.clear()
         if self._average is not None:
             self._average.network.load_state_dict(self._network.state_dict())
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process takes part."""
+        return self._ranks.count == 1
+
+    @property
+    def compute(self) -> dict[str, Any]:
+        """What shapes the last bits: device, precision, threads, and processes where several."""
+        several = {} if self.alone else {"processes": self._ranks.count}
+        return self._plan.compute.settings() | several
 
     @property
     def judged(self) -> Network:
@@ -104,9 +118,13 @@ class TrainState:
     def write(self) -> None:
         """Write everything; what was there is replaced at once or stays whole.
 
+        Only the first process writes.
+
         Raises:
             DiskFullError: The disk is full.
         """
+        if not self._ranks.first:
+            return
         tensors = {f"model.{name}": t for name, t in state_of(self._network).items()}
         if self._average is not None:
             averaged = state_of(self._average.network)
@@ -119,7 +137,7 @@ class TrainState:
             temporary.write_bytes(data)
         values = {
             "made_from": self._plan.made_from,
-            "compute": self._plan.compute.settings(),
+            "compute": self.compute,
             "batch_size": self.batch_size,
             "tensors": file,
             "sha256": hash_bytes(data),
@@ -135,18 +153,22 @@ class TrainState:
         """Remove the folder once the run is finished."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _read(self) -> None:
+    def _stored(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        if not (self._folder / STATE_FILE).is_file():
+            return None
         values = read_state(self._folder)
         try:
             data = (self._folder / values["tensors"]).read_bytes()
             if hash_bytes(data) != values["sha256"]:
                 raise _damaged(self._folder, "its tensors are not the ones it recorded")
-            tensors = load(data)
+            return values, load(data)
         except (OSError, SafetensorError) as error:
             raise _damaged(self._folder, str(error)) from error
+
+    def _take(self, values: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.history, self.timing = values["history"], values["timing"]
         self.batch_size = values["batch_size"]
-        self.computed_elsewhere = values["compute"] != self._plan.compute.settings()
+        self.computed_elsewhere = values["compute"] != self.compute
         self.kept = _below("kept.", tensors)
         self._network.load_state_dict(_below("model.", tensors))
         if self._average is not None:

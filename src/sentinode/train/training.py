@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from sentinode.config import Config, ModelConfig, resolved_toml
 from sentinode.core import folder_lock, hash_file, provenance, write_text
-from sentinode.errors import InputError
+from sentinode.errors import InputError, TrainingError
 from sentinode.models import (
     HISTORY_FILE,
     RECORD_FILE,
@@ -29,6 +30,7 @@ from sentinode.models import (
 from sentinode.tables import HISTORY_COLUMNS, PackedSet, Split, write_history
 from sentinode.train.loop import fit
 from sentinode.train.plan import Plan, differences, make_plan
+from sentinode.train.ranks import Ranks
 from sentinode.train.state import STATE_FILE, TrainState, read_state
 
 __all__ = ["CONFIG_FILE", "train"]
@@ -68,17 +70,46 @@ def train(
         CheckpointError: What is in ``out`` is damaged.
         DiskFullError: The disk is full; finished epochs are kept.
         BusyError: Another process writes to ``out``.
+
+    Started by torchrun or SLURM the processes train together, each with its share of every batch;
+    the first one writes ``out`` and all return the run.
     """
     plan = make_plan(packed, split, config, spec)
-    gpus = [torch.cuda.current_device()] if plan.compute.device == "cuda" else []
-    with folder_lock(out):
-        _make_way(out, plan, force)
-        if (out / RECORD_FILE).is_file():
-            return Run.open(out)
+    ranks = Ranks.launch(plan.compute)
+    if plan.settings.batch_size < ranks.count:
+        raise TrainingError(
+            f"a batch of {plan.settings.batch_size} cannot be dealt to {ranks.count} processes; "
+            "take a larger train.batch_size"
+        )
+    with ExitStack() as held:
+        ranks.agreed(lambda: _take_folder(held, out, plan, force))
+        found = ranks.agreed(lambda: _finished(out))
+        if found is not None:
+            return found
+        gpus = [torch.cuda.current_device()] if plan.compute.device == "cuda" else []
         with torch.random.fork_rng(gpus), deterministic(plan.compute):
-            state = fit(packed, plan, out / STATE_FOLDER, after_epoch)
-        _write(out, plan, config, state)
-        state.remove()
+            try:
+                state = fit(packed, plan, out / STATE_FOLDER, ranks, after_epoch)
+            except RuntimeError as error:
+                plainly = ranks.said_plainly(error)
+                if plainly is error:
+                    raise
+                raise plainly from error
+        return ranks.agreed(lambda: _finish(out, plan, config, state))
+
+
+def _take_folder(held: ExitStack, out: Path, plan: Plan, force: bool) -> None:
+    held.enter_context(folder_lock(out))
+    _make_way(out, plan, force)
+
+
+def _finished(out: Path) -> Run | None:
+    return Run.open(out) if (out / RECORD_FILE).is_file() else None
+
+
+def _finish(out: Path, plan: Plan, config: Config, state: TrainState) -> Run:
+    _write(out, plan, config, state)
+    state.remove()
     return Run.open(out)
 
 
@@ -111,12 +142,14 @@ def _stored(out: Path) -> Mapping[str, Any] | None:
 def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
     save_checkpoint(out, plan.spec, state.kept)
     write_history(out / HISTORY_FILE, pd.DataFrame(state.history, columns=list(HISTORY_COLUMNS)))
-    settings = config.model_copy(update={"model": ModelConfig(name=plan.spec.name)})
+    # Where the history was told besides is no part of what made the weights.
+    quiet = config.train.model_copy(update={"log": (), "mlflow_uri": ""})
+    settings = config.model_copy(update={"model": ModelConfig(name=plan.spec.name), "train": quiet})
     write_text(out / CONFIG_FILE, resolved_toml(settings, ["model", "train", "augment"]))
     RunRecord(
         fingerprint=plan.fingerprint,
         provenance=provenance("train", **plan.made_from, seeds={"train": plan.settings.seed}),
-        compute=plan.compute.settings(),
+        compute=state.compute,
         best_epoch=state.kept_epoch,
         stopped="epochs" if state.epoch >= plan.settings.epochs else "patience",
         patches={"train": len(plan.training), "valid": len(plan.validation)},

@@ -1,0 +1,170 @@
+"""The processes of one training: one, or as many as torchrun or SLURM started.
+
+Every process holds the whole network and computes its share of every batch. What a network
+computes over a batch (the statistics of batch normalisation) and what is drawn for it (dropout)
+is computed and drawn for the whole one, so that several processes give what one alone gives, to
+rounding.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar, final
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import Tensor
+
+from sentinode.errors import SentinodeError, TrainingError
+from sentinode.models import Compute
+from sentinode.train.whole_batch import WholeBatch
+
+__all__ = ["Ranks"]
+
+T = TypeVar("T")
+
+
+@final
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of its training.
+
+    Attributes:
+        fabric: Launched.
+    """
+
+    fabric: Fabric
+
+    @classmethod
+    def launch(cls, compute: Compute) -> Ranks:
+        """Join the other processes of this training, where there are any.
+
+        Raises:
+            TrainingError: SLURM dealt its tasks unevenly, or the other processes do not answer.
+        """
+        for name in ("lightning_fabric", "lightning.fabric"):  # they announce the obvious
+            logging.getLogger(name).setLevel(logging.WARNING)
+        cluster, per_node, nodes = _launched_by()
+        several = per_node * nodes > 1
+        fabric = Fabric(
+            accelerator=compute.device,
+            devices=per_node,
+            num_nodes=nodes,
+            strategy="ddp" if several else "auto",
+            precision="bf16-mixed" if compute.precision == "bfloat16" else "32-true",
+            plugins=[cluster],
+        )
+        try:
+            fabric.launch()
+        except (RuntimeError, ValueError) as error:
+            if not several:
+                raise
+            where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise TrainingError(
+                f"the {per_node * nodes} processes of this training did not find each other at "
+                f"{where}: {error}"
+            ) from error
+        return cls(fabric)
+
+    @property
+    def count(self) -> int:
+        """Number of processes."""
+        return self.fabric.world_size
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.fabric.global_rank == 0
+
+    def share(self, n: int, rank: int | None = None) -> slice:
+        """Return which of ``n`` patches are a process's, this one's where none is named."""
+        rank = self.fabric.global_rank if rank is None else rank
+        return slice(n * rank // self.count, n * (rank + 1) // self.count)
+
+    def of_whole_batch(self, n: int) -> AbstractContextManager[Any]:
+        """Return a context in which a share of ``n`` patches is computed as part of them all."""
+        if self.count == 1:
+            return nullcontext()
+        return WholeBatch(n, self.share(n))
+
+    def joined(self, own: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Return the values of all processes, the same in each.
+
+        Args:
+            own: (M,), one value for each patch of this process's shares.
+            sizes: Sizes of the batches that were shared, in order.
+
+        Returns:
+            (sum of sizes,), in the order of the batches.
+        """
+        if self.count == 1:
+            return own
+        parts = [[self.share(n, rank) for n in sizes] for rank in range(self.count)]
+        lengths = [sum(part.stop - part.start for part in shares) for shares in parts]
+        padded = own.new_zeros(max(lengths))
+        padded[: len(own)] = own
+        everyones = [torch.empty_like(padded) for _ in range(self.count)]
+        torch.distributed.all_gather(everyones, padded)
+        whole = own.new_empty(sum(sizes))
+        starts = torch.tensor([0, *sizes]).cumsum(0).tolist()
+        for rank, shares in enumerate(parts):
+            values = everyones[rank][: lengths[rank]].split([p.stop - p.start for p in shares])
+            for start, part, some in zip(starts, shares, values, strict=False):
+                whole[start + part.start : start + part.stop] = some
+        return whole
+
+    def agreed(self, act: Callable[[], T]) -> T:
+        """Let the first process do something; all return what came of it, or raise its error.
+
+        Raises:
+            SentinodeError: What ``act`` raised in the first process.
+        """
+        if self.count == 1:
+            return act()
+        found: tuple[T | None, SentinodeError | None] = (None, None)
+        if self.first:
+            try:
+                found = (act(), None)
+            except SentinodeError as error:
+                found = (None, error)
+        result, refused = self.fabric.broadcast(found)
+        if refused is not None:
+            raise refused
+        return result  # type: ignore[return-value]
+
+    def said_plainly(self, error: RuntimeError) -> RuntimeError:
+        """Return the error to raise in place of one that came of waiting for the others."""
+        lost = isinstance(error, torch.distributed.DistError) or "Connection" in str(error)
+        if self.count == 1 or isinstance(error, SentinodeError) or not lost:
+            return error
+        return TrainingError(
+            "another process of this training ended, see what it said; once that is mended the "
+            "same command goes on after the last finished epoch"
+        )
+
+
+def _launched_by() -> tuple[ClusterEnvironment, int, int]:
+    """Return what started this process, how many on each machine, and on how many machines."""
+    if TorchElasticEnvironment.detect():
+        per_node, nodes = (int(os.environ[f"{of}_WORLD_SIZE"]) for of in ("LOCAL", "GROUP"))
+        return TorchElasticEnvironment(), per_node, nodes
+    # A batch script has the number of tasks as well; only what srun starts is one of them.
+    tasks = int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1
+    if tasks == 1:
+        return LightningEnvironment(), 1, 1
+    nodes = int(os.environ.get("SLURM_NNODES", "1"))
+    asked = os.environ.get("SLURM_NTASKS_PER_NODE")
+    if asked is None or int(asked) * nodes != tasks:
+        raise TrainingError(
+            f"SLURM started {tasks} tasks on {nodes} machines; give srun or sbatch "
+            "--ntasks-per-node (and no --ntasks), the same number on each machine"
+        )
+    return SLURMEnvironment(auto_requeue=False), tasks // nodes, nodes
