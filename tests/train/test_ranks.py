@@ -36,8 +36,10 @@ run = train(packed, split, load_config(None, [*QUICK, *sys.argv[3:]]), out, spec
 print(run.record.compute)
 """
 
+# Where rounding puts one value on the other side of a rectifier's kink, the gradient jumps and two
+# trainings part for good, as those of two machines do. So the steps compared are few.
 RECIPES = {
-    "plain": ("train.optimizer=sgd", "train.batch_size=9"),
+    "plain": ("train.optimizer=sgd", "train.batch_size=9", "train.epochs=1"),
     "an empty share": ("train.optimizer=sgd", "train.batch_size=41"),
     "everything": (
         "train.optimizer=sgd",
@@ -72,7 +74,7 @@ def together(packed: PackedSet, out: Path, *settings: str, processes: int = 2) -
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"'processes': {processes}") == processes
-    assert done.stderr.count("epoch 1 of 4") == 1
+    assert done.stderr.count("epoch 1 of ") == 1
     return Run.open(out)
 
 
