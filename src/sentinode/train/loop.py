@@ -94,13 +94,13 @@ def fit(
             )
             state.write()
             progress.say(epoch_line(state, plan))
-            after_epoch(state.history[-1])
             if epoch == 1 and stood_still(before, network):
                 progress.say(
                     f"the weights hardly moved in this epoch: train.learning_rate = "
                     f"{settings.learning_rate:g} does nothing; take a larger one (1e-3 is usual)"
                 )
             trackers.tell(state.history)
+            after_epoch(state.history[-1])
     return state
 
 

@@ -116,9 +116,12 @@ class Ranks:
         whole = own.new_empty(sum(sizes))
         starts = torch.tensor([0, *sizes]).cumsum(0).tolist()
         for rank, shares in enumerate(parts):
-            values = everyones[rank][: lengths[rank]].split([p.stop - p.start for p in shares])
-            for start, part, some in zip(starts, shares, values, strict=False):
-                whole[start + part.start : start + part.stop] = some
+            taken = 0
+            for start, part in zip(starts, shares, strict=False):
+                length = part.stop - part.start
+                own_part = everyones[rank][taken : taken + length]
+                whole[start + part.start : start + part.stop] = own_part
+                taken += length
         return whole
 
     def agreed(self, act: Callable[[], T]) -> T:
