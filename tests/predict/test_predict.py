@@ -1,4 +1,5 @@
 import gzip
+import json
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,11 @@ from PIL import Image
 
 from builders.sets import small_set, small_split, tiny_spec
 from sentinode.config import Config, load_config
-from sentinode.core import provenance
+from sentinode.core import folder_lock, provenance
 from sentinode.data.loader import to_input
-from sentinode.errors import CheckpointError, InputError, MissingInputError
+from sentinode.errors import BusyError, CheckpointError, InputError, MissingInputError
 from sentinode.models import Run
-from sentinode.predict import predict, predict_set
+from sentinode.predict import TorchRuntime, chunks, predict, predict_file, predict_set
 from sentinode.tables import Calibration, Manifest, PackedSet, Predictions, Split
 from sentinode.train import train
 
@@ -226,3 +227,104 @@ def test_a_runs_calibration_makes_the_probability_and_leaves_the_logit(
     assert table.note["calibration"]["slope"] == 2.0
     left = predict_set(copy, packed, load_config(None, ["predict.calibrated=false"]))
     assert left.frame.equals(plain.frame)
+
+
+def test_a_list_of_paths_is_predicted(run: Run, packed: PackedSet, tmp_path: Path) -> None:
+    folder = images_of(packed, tmp_path / "images", range(3))
+    listed = tmp_path / "some.txt"
+    listed.write_text(f"\n images/p0000.png \n{folder / 'p0002.png'}\nimages/none.png\n")
+    found = predict(run, listed, Config())
+    assert found.frame["id"].tolist() == ["images/p0000", "images/p0002"]
+    assert found.note["left_out"] == {"images/none": "missing: there is no such file"}
+    listed.write_text("\n")
+    with pytest.raises(InputError, match="no paths in it"):
+        predict(run, listed, Config())
+
+
+def test_d4_is_the_mean_logit_of_the_eight_orientations(run: Run, packed: PackedSet) -> None:
+    config = load_config(None, ["predict.d4=true"])
+    found = predict_set(run, packed, config, folds=["test"])
+    assert found.note["orientations"] == 8
+    network = run.load()
+    row = packed.manifest.frame["id"].tolist().index(found.frame["id"].iloc[0])
+    image = packed.images[row]
+    each = []
+    for flipped in (image, np.flipud(image)):
+        for turns in range(4):
+            turned = torch.from_numpy(np.rot90(flipped, turns)[None].copy())
+            with torch.no_grad():
+                each.append(network(to_input(turned, run.spec.preprocess)).item())
+    assert np.ptp(each) > 1e-3
+    assert found.frame["logit"].iloc[0] == pytest.approx(np.mean(each), abs=1e-5)
+
+
+def test_interrupted_it_goes_on_and_ends_in_the_same_bytes(
+    run: Run, packed: PackedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 16)
+    config = load_config(None, ["predict.batch_size=8"])
+    folder = images_of(packed, tmp_path / "images", range(70))
+    (folder / "p0003.png").write_text("no image")
+    whole, broken = tmp_path / "whole.parquet", tmp_path / "broken.parquet"
+    predict_file(run, folder, whole, config)
+    calls: list[int] = []
+    logits = TorchRuntime.logits
+
+    def failing(self: TorchRuntime, patches: np.ndarray) -> np.ndarray:
+        calls.append(len(patches))
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return logits(self, patches)
+
+    monkeypatch.setattr(TorchRuntime, "logits", failing)
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(run, folder, broken, config)
+    assert not broken.exists()
+    assert len(list(tmp_path.glob(".broken.parquet.work/*.npz"))) == 2
+    predict_file(run, folder, broken, config)
+    assert len(calls) == 6 + 5  # of nine batches, four were kept
+    assert broken.read_bytes() == whole.read_bytes()
+    assert not list(tmp_path.glob(".*.work"))
+
+
+def test_chunks_of_another_network_or_input_are_not_taken(
+    run: Run, packed: PackedSet, tmp_path: Path
+) -> None:
+    folder = images_of(packed, tmp_path / "images", range(8))
+    work, config = tmp_path / "work", load_config(None, ["predict.batch_size=4"])
+    first = predict(run, folder, config, work=work)
+    kept = work / "000000.npz"
+    with np.load(kept) as file:
+        forged = {name: file[name] for name in file.files}
+    np.savez(kept, **forged | {"logits": forged["logits"] + 1})
+    again = predict(run, folder, config, work=work)
+    assert np.allclose(again.frame["logit"], first.frame["logit"] + 1)  # kept, not computed
+    images_of(packed, folder, range(8, 9))
+    assert predict(run, folder, config, work=work).frame["logit"][0] == first.frame["logit"][0]
+    kept.write_bytes(kept.read_bytes()[:50])  # cut short: computed anew
+    assert predict(run, folder, config, work=work).frame["logit"][0] == first.frame["logit"][0]
+
+
+def test_two_commands_cannot_write_one_file(run: Run, packed: PackedSet, tmp_path: Path) -> None:
+    out = tmp_path / "p.csv"
+    with folder_lock(tmp_path / ".p.csv.work"), pytest.raises(BusyError, match="another"):
+        predict_file(run, packed.folder, out, Config())
+    predict_file(run, packed.folder, out, Config())
+    note = json.loads((tmp_path / "p.csv.json").read_text())
+    assert note["notice"].startswith("Research use only")
+    with pytest.raises(InputError, match=r"\.parquet or \.csv, got p\.txt"):
+        predict_file(run, packed.folder, tmp_path / "p.txt", Config())
+
+
+def test_what_is_not_there_is_said_with_the_way_to_it(
+    run: Run, packed: PackedSet, tmp_path: Path
+) -> None:
+    config = load_config(None, ["predict.precision=int8"])
+    with pytest.raises(InputError, match=r"no usable int8 export \(there: none\); make one with"):
+        predict_set(run, packed, config)
+    config = load_config(None, ["predict.precision=int8", "predict.runtime=torch"])
+    with pytest.raises(InputError, match="torch computes in float32 or bfloat16"):
+        predict_set(run, packed, config)
+    with pytest.raises(MissingInputError, match="no run at"):
+        predict_set(tmp_path / "nowhere", packed, Config())
+    assert predict_set(run.folder, packed, Config()).note["runtime"] == "torch"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sentinode.config.section import SPEED, Device, Fraction, Precision, Section, Seed
+from sentinode.config.section import SPEED, Device, Fraction, Section, Seed
 from sentinode.config.slide import SlideConfig
 from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
 
@@ -20,6 +20,7 @@ __all__ = [
     "AuditConfig",
     "Config",
     "EvaluateConfig",
+    "ExportConfig",
     "PackConfig",
     "PhantomConfig",
     "PredictConfig",
@@ -119,11 +120,45 @@ class PredictConfig(Section):
         json_schema_extra=SPEED,
     )
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    precision: Precision = Field(
-        "float32", description="Precision of the network's arithmetic; auto as in train."
+    runtime: Literal["auto", "torch", "onnx", "openvino"] = Field(
+        "auto",
+        description="What computes the network: torch from the run itself, the others from its "
+        "exports; auto takes the fastest that is there.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="Precision of the network's arithmetic; auto takes int8 or bfloat16 where the "
+        "run has an export in it that passed its check, else float32.",
+    )
+    d4: bool = Field(
+        False, description="Mean logit of the eight orientations of each patch, at eightfold cost."
     )
     calibrated: bool = Field(
         True, description="Put the run's calibration, where it has one, upon the logits."
+    )
+
+    @property
+    def torch_precision(self) -> Literal["float32", "bfloat16"]:
+        """What PyTorch computes in: int8 is for exports, and auto is float32."""
+        return "bfloat16" if self.precision == "bfloat16" else "float32"
+
+
+class ExportConfig(Section):
+    """How a run is exported and checked."""
+
+    calibration_patches: int = Field(
+        300, ge=1, description="Training patches on which int8's ranges are measured."
+    )
+    check_patches: int = Field(
+        4000, ge=2, description="Patches on which an export is checked, spread over the set."
+    )
+    auc_tolerance: float = Field(
+        0.002, ge=0, description="An export that moves the ROC AUC by more is refused."
+    )
+    float32_tolerance: float = Field(
+        1e-3,
+        ge=0,
+        description="A float32 export that moves a probability by more is refused, too.",
     )
 
 
@@ -176,6 +211,7 @@ class Config(Section):
         AugmentConfig(), description="Random changes of training patches; none unless asked for."
     )
     predict: PredictConfig = Field(PredictConfig(), description="How predictions are made.")
+    export: ExportConfig = Field(ExportConfig(), description="How a run is exported, checked.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How they are scored.")
     slide: SlideConfig = Field(SlideConfig(), description="From a slide to a map.")
     phantom: PhantomConfig = Field(PhantomConfig(), description="The synthetic cohort.")

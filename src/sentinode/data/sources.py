@@ -11,7 +11,7 @@ from sentinode.data.hub import HubSource, has_images
 from sentinode.data.shards import shards_below
 from sentinode.data.slidemap import join_slides
 from sentinode.data.source import FileSource, Source
-from sentinode.data.tabular import TABLE_NAMES, open_table
+from sentinode.data.tabular import TABLE_NAMES, open_list, open_table
 from sentinode.data.tars import TarSource
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables import IMAGES_FILE
@@ -25,8 +25,8 @@ def open_source(path: Path, slide_map: Path | None = None) -> Source:
     """Open what a user has.
 
     Known are Kaggle's layout, PatchCamelyon's HDF5 files, class folders with or without folds
-    above, a CSV or Parquet table of paths, Parquet with images inside, WebDataset tar files, a
-    cohort of phantoms, a folder of images, or one image.
+    above, a CSV or Parquet table of paths, a text file of paths, Parquet with images inside,
+    WebDataset tar files, a cohort of phantoms, a folder of images, or one image.
 
     Args:
         path: A folder or a file.
@@ -55,6 +55,8 @@ def _open_file(path: Path) -> Source:
         return HubSource(path.parent, [path])
     if suffix in (".csv", ".parquet"):
         return open_table(path)
+    if suffix == ".txt":
+        return open_list(path)
     if suffix == ".tar":
         return TarSource(path.parent, [path])
     if suffix in SUFFIXES:
@@ -94,8 +96,8 @@ def _expected() -> str:
     return (
         f"Kaggle's layout (train/, {LABELS_FILE}), PatchCamelyon's ..._x.h5 or .h5.gz, class "
         "folders (0/ and 1/, or normal/ and tumor/, with or without train/ valid/ test/ above), a "
-        "table patches.csv or .parquet with a column path, Parquet with images, WebDataset .tar, "
-        f"or images ({', '.join(sorted(SUFFIXES))})"
+        "table patches.csv or .parquet with a column path, a .txt of paths, Parquet with images, "
+        f"WebDataset .tar, or images ({', '.join(sorted(SUFFIXES))})"
     )
 
 

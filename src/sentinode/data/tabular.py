@@ -1,4 +1,4 @@
-"""A CSV or Parquet table that names a file, and perhaps a label and a slide, for each patch."""
+"""A table or a list that names a file, and perhaps a label and a slide, for each patch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sentinode.data.labels import FOLD_NAMES, bare, binary, known_columns, read_
 from sentinode.data.source import FileSource, Source
 from sentinode.errors import InputError
 
-__all__ = ["TABLE_NAMES", "open_table"]
+__all__ = ["TABLE_NAMES", "open_list", "open_table"]
 
 TABLE_NAMES = ("patches.csv", "patches.parquet")
 _COLUMNS = {"path", "label", "id", "split", "slide", "wsi", "patient", "centre", "center"} | {
@@ -37,6 +37,10 @@ def open_table(path: Path) -> Source:
     if frame["path"].isna().any():
         line = int(frame["path"].isna().to_numpy().argmax()) + 2
         raise InputError(f"{path}: line {line} has no path")
+    return _of_files(frame, path)
+
+
+def _of_files(frame: pd.DataFrame, path: Path) -> Source:
     files = _below(frame["path"], path.parent)
     table = known_columns(frame, path)
     table["path"] = files
@@ -60,6 +64,21 @@ def open_table(path: Path) -> Source:
         )
     table["problem"] = table["problem"].mask(~there, "missing: there is no such file")
     return FileSource("table", path.parent, table)
+
+
+def open_list(path: Path) -> Source:
+    """Open a text file with the path of one image a line, from the file's folder on.
+
+    Errors as of :func:`open_table`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected text in UTF-8 with a path a line, {error}") from error
+    named = [line.strip() for line in lines if line.strip()]
+    if not named:
+        raise InputError(f"{path}: no paths in it, expected one a line")
+    return _of_files(pd.DataFrame({"path": pd.Series(named, dtype="string")}), path)
 
 
 def _parquet(path: Path) -> pd.DataFrame:

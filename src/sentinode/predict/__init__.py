@@ -1,6 +1,50 @@
-"""Prediction: from a trained network and patches to probabilities."""
+"""Prediction: from a trained network and patches to probabilities; opens without PyTorch."""
 
+from sentinode.predict.exported import (
+    EXPORT_FILE,
+    EXPORTS_FOLDER,
+    Check,
+    Export,
+    ExportFormat,
+    ExportPrecision,
+    ExportRecord,
+    exports_in,
+)
+from sentinode.predict.files import predict_file
 from sentinode.predict.forward import forward
-from sentinode.predict.patches import predict, predict_set
+from sentinode.predict.patches import check_fits, predict, predict_set, set_logits
+from sentinode.predict.runtimes import (
+    INPUT,
+    OUTPUT,
+    OnnxRuntime,
+    OpenVinoRuntime,
+    Runtime,
+    TorchRuntime,
+    openvino,
+    runtime_of,
+)
 
-__all__ = ["forward", "predict", "predict_set"]
+__all__ = [
+    "EXPORTS_FOLDER",
+    "EXPORT_FILE",
+    "INPUT",
+    "OUTPUT",
+    "Check",
+    "Export",
+    "ExportFormat",
+    "ExportPrecision",
+    "ExportRecord",
+    "OnnxRuntime",
+    "OpenVinoRuntime",
+    "Runtime",
+    "TorchRuntime",
+    "check_fits",
+    "exports_in",
+    "forward",
+    "openvino",
+    "predict",
+    "predict_file",
+    "predict_set",
+    "runtime_of",
+    "set_logits",
+]

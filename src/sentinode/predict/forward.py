@@ -1,18 +1,20 @@
-"""The forward pass over many patches; validation during training takes the same way."""
+"""The forward pass of PyTorch over many patches; validation during training takes the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from sentinode.data.loader import to_input
 from sentinode.errors import InputError
-from sentinode.models import Compute, Network, out_of_memory
 from sentinode.types import Preprocess
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sentinode.models import Compute, Network
 
 __all__ = ["forward"]
 
@@ -39,6 +41,11 @@ def forward(
     Raises:
         InputError: A batch does not fit in memory.
     """
+    import torch  # here, so that this package opens without it
+
+    from sentinode.data.loader import to_input
+    from sentinode.models import out_of_memory
+
     network.eval()
     logits: list[Tensor] = []
     with torch.inference_mode(), compute.autocast():

@@ -1,181 +1,232 @@
-"""From a run and patches to a table of probabilities."""
+"""From a run or its export and patches to a table of probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sentinode.config import Config
-from sentinode.core import Progress, provenance
+from sentinode.core import hash_bytes, provenance
 from sentinode.data import Source, open_source
-from sentinode.data.loader import batches
 from sentinode.errors import InputError
-from sentinode.models import Compute, Run, choose_compute, deterministic
-from sentinode.predict.forward import forward
-from sentinode.predict.reading import Reading
+from sentinode.predict.choosing import Choice, choose
+from sentinode.predict.chunks import Work, compute
+from sentinode.predict.exported import Export
+from sentinode.predict.orientations import Orientations
+from sentinode.predict.reading import PackedReading, Reading, SourceReading
+from sentinode.predict.runtimes import Runtime, runtime_of
 from sentinode.tables import PackedSet, Predictions, Split
-from sentinode.types import FOLDS, RESEARCH_USE_ONLY, Fold
+from sentinode.types import FOLDS, RESEARCH_USE_ONLY, Fold, Preprocess
 
-__all__ = ["predict", "predict_set"]
+if TYPE_CHECKING:
+    from sentinode.models import Run
+
+__all__ = ["check_fits", "predict", "predict_set", "set_logits"]
 
 MPP_TOLERANCE = 0.1
 KEPT_COLUMNS = ["id", "slide", "x", "y", "label"]
 
 
+class _Job(NamedTuple):
+    choice: Choice
+    config: Config
+    work: Path | None
+
+
 def predict(
-    run: Run, path: Path, config: Config, folds: Sequence[Fold] | None = None
+    run: Run | Path,
+    path: Path,
+    config: Config,
+    folds: Sequence[Fold] | None = None,
+    work: Path | None = None,
 ) -> Predictions:
     """Predict what lies at a path.
 
     Args:
-        run: The network.
+        run: The network: a run, its folder, or the folder of an export.
         path: A packed set, a folder of images, one image, or anything else that
             `sentinode.data.open_source` reads.
         config: Its ``predict`` section is used.
         folds: Folds to predict, by default all but ``train``; of a source, its own.
+        work: Folder in which finished chunks are kept, so that the same call goes on from them;
+            it may be removed afterwards.
 
     Returns:
         One row per patch in the order of the set or source. What could not be used of a source
         stands under ``left_out`` in the note, with the reason by id.
 
     Raises:
-        MissingInputError: There is nothing at the path.
+        MissingInputError: There is nothing at the path, or no such run.
         InputError: As of :func:`predict_set`, or no image can be used.
-        CheckpointError: The run's weights are damaged.
+        CheckpointError: The run's weights or the export are damaged.
     """
     if any((path / name).is_file() for name in ("meta.json", "images.npy")):
-        return predict_set(run, PackedSet.open(path), config, folds)
-    return _predict_source(run, open_source(path), path.name, config, folds)
+        return predict_set(run, PackedSet.open(path), config, folds, work=work)
+    job = _Job(choose(run, config.predict), config, work)
+    return _predict_source(job, open_source(path), path.name, folds)
 
 
 def predict_set(
-    run: Run,
+    run: Run | Path,
     packed: PackedSet,
     config: Config,
     folds: Sequence[Fold] | None = None,
     split: Split | None = None,
+    work: Path | None = None,
 ) -> Predictions:
     """Predict the patches of a packed set.
 
     Args:
-        run: The network.
+        run: As of :func:`predict`.
         packed: The set.
         config: Its ``predict`` section is used.
         folds: Folds to predict, by default all but ``train``. Patches that the split leaves out
             are not predicted; without a split, all usable patches are.
         split: Gives the folds; by default the ``split.json`` in the set's folder.
+        work: As of :func:`predict`.
 
     Raises:
         InputError: Patches of another size or scale, a split that does not belong to the set or
-            to the run, folds asked for without a split, or no patch in them.
-        CheckpointError: The run's weights are damaged.
+            to the run, folds asked for without a split, no patch in them, or no export of the
+            runtime and precision asked for.
+        CheckpointError: The run's weights or the export are damaged.
     """
-    _check_size(run, packed)
-    _check_scale(run, packed.meta.mpp, str(packed.folder))
-    fold, is_split = _folds(run, packed, folds, split)
+    job = _Job(choose(run, config.predict), config, work)
+    check_fits(job.choice.name, job.choice.preprocess, packed)
+    fold, is_split = _folds(job.choice, packed, folds, split)
     wanted = packed.manifest.usable & _chosen(fold, folds, with_none=not is_split)
     rows = _some_rows(wanted, str(packed.folder))
-    images = batches(packed.images, rows, config.predict.batch_size)
-    logits, compute = _logits(run, images, len(rows), config)
-    table = packed.manifest.frame.iloc[rows][KEPT_COLUMNS]
-    note = _note(run, config, compute, packed.meta.content_hash)
-    return _made(run, config, table.assign(fold=fold.iloc[rows], logit=logits), note)
+    table = packed.manifest.frame[KEPT_COLUMNS].assign(fold=fold)
+    return _predicted(job, PackedReading(packed, rows), table, str(packed.folder))
 
 
 def _predict_source(
-    run: Run, source: Source, name: str, config: Config, folds: Sequence[Fold] | None
+    job: _Job, source: Source, name: str, folds: Sequence[Fold] | None
 ) -> Predictions:
-    _check_scale(run, source.mpp, name)
-    with TemporaryDirectory(prefix="sentinode-") as work:
-        source.prepare(Path(work))
-        return _predict_prepared(run, source, name, config, folds)
+    _check_scale(job.choice.name, job.choice.preprocess, source.mpp, name)
+    with TemporaryDirectory(prefix="sentinode-") as unpacked:
+        source.prepare(Path(unpacked))
+        fold = source.table["source_fold"]
+        rows = _some_rows(_chosen(fold, folds, with_none=folds is None), name)
+        reading = SourceReading(source, rows, job.choice.preprocess.size)
+        table = source.table[KEPT_COLUMNS].assign(fold=fold)
+        return _predicted(job, reading, table, name)
 
 
-def _predict_prepared(
-    run: Run, source: Source, name: str, config: Config, folds: Sequence[Fold] | None
-) -> Predictions:
-    fold = source.table["source_fold"]
-    rows = _some_rows(_chosen(fold, folds, with_none=folds is None), name)
-    reading = Reading(source, rows, run.spec.preprocess.size)
-    images = reading.batches(config.predict.batch_size)
-    logits, compute = _logits(run, images, len(rows), config)
-    if not reading.kept:
-        some, why = next(iter(reading.left_out.items()))
+def _predicted(job: _Job, reading: Reading, table: pd.DataFrame, name: str) -> Predictions:
+    choice, config = job.choice, job.config.predict
+    batch_size = min(config.batch_size, len(reading.rows))
+    runtime = runtime_of(choice.source, config, batch_size)
+    if config.d4:
+        runtime = Orientations(runtime)
+    made_by = _made_by(choice, runtime)
+    work = None
+    if job.work is not None:
+        rows = hash_bytes(reading.rows.tobytes())
+        key = {"input": reading.fingerprint, "rows": rows, "batch_size": batch_size}
+        work = Work(job.work, made_by | key)
+    done = compute(reading, runtime, batch_size, work)
+    if not len(done.kept):
+        some, why = next(iter(done.left_out.items()))
         raise InputError(
-            f"{name} holds no patch that can be used: {len(rows):,} left out, {some!r}: {why}"
+            f"{name} holds no patch that can be used: {len(done.left_out):,} left out, "
+            f"{some!r}: {why}"
         )
-    table = source.table.iloc[reading.kept]
-    table = table[KEPT_COLUMNS].assign(fold=fold.iloc[reading.kept], logit=logits)
-    note = _note(run, config, compute, reading.content_hash)
-    return _made(run, config, table, note | {"left_out": reading.left_out})
+    input_hash = hash_bytes(done.digests) if done.digests else reading.fingerprint
+    note = _note(job, made_by, input_hash)
+    if isinstance(reading, SourceReading):
+        note |= {"left_out": done.left_out}
+    found = table.iloc[done.kept].assign(logit=done.logits)
+    if config.calibrated and choice.calibration is not None:  # the logit stays the network's
+        found["probability"] = choice.calibration.apply(done.logits)
+        note |= {"calibration": choice.calibration.summary()}
+    return Predictions.make(found, note)
 
 
-def _made(run: Run, config: Config, table: pd.DataFrame, note: dict[str, Any]) -> Predictions:
-    """Put the run's calibration upon the logits, which stay as the network gave them."""
-    calibration = run.calibration() if config.predict.calibrated else None
-    if calibration is not None:
-        table = table.assign(probability=calibration.apply(table["logit"].to_numpy()))
-        note = note | {"calibration": calibration.summary()}
-    return Predictions.make(table, note)
+def check_fits(name: str, preprocess: Preprocess, packed: PackedSet) -> None:
+    """Stop where a network cannot take the patches of a set.
 
+    Args:
+        name: Of the network.
+        preprocess: Of the network.
+        packed: The set.
 
-def _logits(
-    run: Run, images: Iterable[Tensor], total: int, config: Config
-) -> tuple[NDArray[np.float32], Compute]:
-    compute = choose_compute(config.predict.device, config.predict.precision)
-    network = run.load()
-    compute.place(network)
-    with deterministic(compute), Progress("predict", total) as progress:
-        logits = forward(network, images, run.spec.preprocess, compute, progress.advance)
-    return logits, compute
-
-
-def _check_size(run: Run, packed: PackedSet) -> None:
-    expected = run.spec.preprocess.size
+    Raises:
+        InputError: Patches of another size or scale.
+    """
+    expected = preprocess.size
     if packed.meta.size != expected:
         raise InputError(
-            f"{run.spec.name} takes patches of {expected} px, {packed.folder} has "
+            f"{name} takes patches of {expected} px, {packed.folder} has "
             f"{packed.meta.size} px; pack it with --set pack.resize={expected}"
         )
+    _check_scale(name, preprocess, packed.meta.mpp, str(packed.folder))
 
 
-def _check_scale(run: Run, mpp: float | None, name: str) -> None:
-    expected = run.spec.preprocess.mpp
+def _check_scale(name: str, preprocess: Preprocess, mpp: float | None, where: str) -> None:
+    expected = preprocess.mpp
     if mpp is not None and abs(mpp / expected - 1) > MPP_TOLERANCE:
         raise InputError(
-            f"{run.spec.name} was trained at {expected} µm/px, {name} is at {mpp} µm/px; "
+            f"{name} was trained at {expected} µm/px, {where} is at {mpp} µm/px; "
             "scale the patches first"
         )
 
 
-def _note(run: Run, config: Config, compute: Compute, input_hash: str) -> dict[str, Any]:
+def set_logits(
+    packed: PackedSet, rows: NDArray[np.int64], runtime: Runtime, batch_size: int
+) -> NDArray[np.float32]:
+    """Return the logits of some patches of a set.
+
+    Args:
+        packed: The set.
+        rows: int64 (N,), the patches.
+        runtime: What computes them.
+        batch_size: Patches at once.
+    """
+    return compute(PackedReading(packed, rows), runtime, batch_size, None).logits
+
+
+def _made_by(choice: Choice, runtime: Runtime) -> dict[str, Any]:
+    """Return what computed the logits: equal values, equal logits."""
+    made: dict[str, Any] = {
+        "model": choice.name,
+        "weights_sha256": choice.weights_hash,
+        "preprocess": choice.preprocess.model_dump(mode="json"),
+        "runtime": runtime.name,
+        "device": runtime.device,
+        "precision": runtime.precision,
+        "orientations": runtime.orientations,
+    }
+    if isinstance(choice.source, Export):
+        record = choice.source.record
+        made["export"] = {"files": record.files, "check": record.check and record.check.summary()}
+    return made
+
+
+def _note(job: _Job, made_by: dict[str, Any], input_hash: str) -> dict[str, Any]:
     """Return what is written into the predictions about what made them."""
     made = provenance(
         "predict",
-        config=config.predict.fingerprint(),
-        inputs={"weights": run.weights_hash, "input": input_hash},
+        config=job.config.predict.fingerprint(),
+        inputs={"weights": job.choice.weights_hash, "input": input_hash},
     )
-    return {
-        "notice": RESEARCH_USE_ONLY,
-        "model": run.spec.name,
-        "weights_sha256": run.weights_hash,
-        "preprocess": run.spec.preprocess.model_dump(mode="json"),
-        "runtime": "torch",
-        "device": compute.device,
-        "precision": compute.precision,
-        "provenance": made.model_dump(mode="json"),
-    }
+    remarks = {"remarks": list(job.choice.remarks)} if job.choice.remarks else {}
+    return (
+        {"notice": RESEARCH_USE_ONLY}
+        | made_by
+        | remarks
+        | {"provenance": made.model_dump(mode="json")}
+    )
 
 
 def _folds(
-    run: Run, packed: PackedSet, asked: Sequence[Fold] | None, split: Split | None
+    choice: Choice, packed: PackedSet, asked: Sequence[Fold] | None, split: Split | None
 ) -> tuple[pd.Series[str], bool]:
     """Return the fold of each patch, null where it has none, and whether there is a split."""
     ids = packed.manifest.frame["id"]
@@ -189,13 +240,13 @@ def _folds(
         return pd.Series(pd.NA, index=ids.index, dtype="string"), False
     split = split or Split.read(path)
     split.check_belongs(packed.manifest.hash, path)
-    trained_on = run.record.provenance.inputs
+    trained_on = choice.trained_on
     same_set = trained_on.get("set") == packed.meta.content_hash
     if same_set and trained_on.get("split") != split.hash and "train" not in (asked or ()):
         raise InputError(
-            f"{run.folder} was trained on another split of {packed.folder}, so that its training "
-            "patches may stand in valid or test now; train again, or name the folds with train "
-            "among them"
+            f"{choice.folder} was trained on another split of {packed.folder}, so that its "
+            "training patches may stand in valid or test now; train again, or name the folds with "
+            "train among them"
         )
     return split.folds_of(ids), True
 

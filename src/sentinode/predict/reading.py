@@ -1,63 +1,115 @@
-"""Patches read from a source's files in the order of its table, ahead of the network."""
+"""Patches read ahead of the network, from a packed set or from a source's files."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import final
+from dataclasses import dataclass, field
+from typing import TypeVar, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from sentinode.core import cores
 from sentinode.data import PatchProblem, Source
+from sentinode.tables import PackedSet
 from sentinode.types import UInt8Array
 
-__all__ = ["Reading"]
+__all__ = ["Batch", "PackedReading", "Reading", "SourceReading", "ahead"]
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @final
-class Reading:
-    """Reads patches of a source in batches; what cannot be used is noted and left out.
+@dataclass(frozen=True)
+class Batch:
+    """Patches that were read together.
+
+    Attributes:
+        rows: int64 (K,), those that can be used.
+        patches: uint8 (K, H, W, 3), RGB.
+        left_out: Why others cannot, by id.
+        digests: SHA-256 over id and pixels of each of these patches, where nothing else stands
+            for them.
+    """
+
+    rows: NDArray[np.int64]
+    patches: UInt8Array
+    left_out: dict[str, str] = field(default_factory=dict)
+    digests: bytes = b""
+
+
+class Reading(ABC):
+    """Patches wanted of something.
+
+    Attributes:
+        rows: int64 (N,), the patches wanted.
+        fingerprint: Changes when any of them does.
+    """
+
+    rows: NDArray[np.int64]
+    fingerprint: str
+
+    @abstractmethod
+    def read(self, rows: NDArray[np.int64]) -> Batch:
+        """Read some of :attr:`rows`; called in threads."""
+
+
+@final
+class PackedReading(Reading):
+    """Patches of a packed set."""
+
+    def __init__(self, packed: PackedSet, rows: NDArray[np.int64]) -> None:
+        self._images, self.rows = packed.images, rows
+        self.fingerprint = packed.meta.content_hash
+
+    def read(self, rows: NDArray[np.int64]) -> Batch:
+        """As :meth:`Reading.read`; every patch can be used."""
+        return Batch(rows, self._images[rows])
+
+
+@final
+class SourceReading(Reading):
+    """Patches of a source; what cannot be used is left out with the reason.
 
     Args:
         source: Where they are.
-        rows: int64 (N,), the patches wanted, as rows of the source's table.
+        rows: As rows of the source's table.
         size: Side in px that a patch must have.
-
-    Attributes:
-        kept: Rows read so far that could be used.
-        left_out: Why a patch could not be used, by its id.
     """
 
     def __init__(self, source: Source, rows: NDArray[np.int64], size: int) -> None:
-        self._source, self._rows, self._size = source, rows, size
-        self._digest = hashlib.sha256()
-        self.kept: list[int] = []
-        self.left_out: dict[str, str] = {}
+        self._source, self.rows, self._size = source, rows, size
+        # lists: to ask the table costs more than to read a small file
+        self._names: list[str] = source.table["id"].tolist()
+        self._problems: list[object] = source.table["problem"].tolist()
+        self.fingerprint = source.fingerprint()
 
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 over the ids and pixels of all patches kept so far."""
-        return self._digest.hexdigest()
-
-    def batches(self, batch_size: int) -> Iterator[Tensor]:
-        """Yield uint8 tensors (B, H, W, 3), decoding one batch ahead in threads."""
-        with ThreadPoolExecutor(thread_name_prefix="reading") as pool:
-            coming: deque[list[tuple[int, Future[UInt8Array]]]] = deque()
-            for start in range(0, len(self._rows), batch_size):
-                rows = self._rows[start : start + batch_size].tolist()
-                coming.append([(row, pool.submit(self._read, row)) for row in rows])
-                if len(coming) > 1:
-                    yield from self._stacked(coming.popleft())
-            for rest in coming:
-                yield from self._stacked(rest)
+    def read(self, rows: NDArray[np.int64]) -> Batch:
+        """As :meth:`Reading.read`."""
+        kept: list[int] = []
+        patches: list[UInt8Array] = []
+        digests, left_out = bytearray(), {}
+        for row in rows.tolist():
+            name = self._names[row]
+            try:
+                patch = self._read(row)
+            except PatchProblem as problem:
+                left_out[name] = str(problem)
+                continue
+            digests += hashlib.sha256(name.encode() + b"\0" + patch.tobytes()).digest()
+            kept.append(row)
+            patches.append(patch)
+        none = np.empty((0, self._size, self._size, 3), np.uint8)
+        stacked = np.stack(patches) if patches else none
+        return Batch(np.array(kept, np.int64), stacked, left_out, bytes(digests))
 
     def _read(self, row: int) -> UInt8Array:
-        problem = self._source.table["problem"].iloc[row]
+        problem = self._problems[row]
         if isinstance(problem, str):
             raise PatchProblem(problem)
         patch = self._source.read(row)
@@ -68,17 +120,20 @@ class Reading:
             )
         return patch
 
-    def _stacked(self, batch: list[tuple[int, Future[UInt8Array]]]) -> Iterator[Tensor]:
-        patches = []
-        for row, future in batch:
-            name = self._source.table["id"].iloc[row]
-            try:
-                patch = future.result()
-            except PatchProblem as problem:
-                self.left_out[name] = str(problem)
-                continue
-            self._digest.update(name.encode() + b"\0" + patch.tobytes())
-            self.kept.append(row)
-            patches.append(patch)
-        if patches:
-            yield torch.from_numpy(np.stack(patches))
+
+def ahead(read: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+    """Do tasks in threads, a few ahead of the one whose result is used; in their order."""
+    threads = cores()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="reading")
+    try:
+        coming: deque[tuple[Task, Future[Result]]] = deque()
+        for task in tasks:
+            coming.append((task, pool.submit(read, task)))
+            if len(coming) > threads + 1:
+                first, future = coming.popleft()
+                yield first, future.result()
+        while coming:
+            first, future = coming.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
