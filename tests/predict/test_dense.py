@@ -24,7 +24,7 @@ def run() -> Run:
 
 @pytest.fixture(scope="module")
 def region() -> UInt8Array:
-    return make_slide(3, 1, 352).image[:310]  # no side fits the grid
+    return make_slide(3, 1, 352).image[:310].copy()  # no side fits the grid
 
 
 def probability(run: Run, logits: object) -> np.ndarray:

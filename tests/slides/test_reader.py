@@ -10,8 +10,7 @@ import tifffile
 from PIL import Image
 
 from sentinode.errors import InputError, MissingInputError
-from sentinode.phantom import write_pyramid
-from sentinode.slides import Slide
+from sentinode.slides import Slide, write_pyramid
 from sentinode.types import UInt8Array
 
 RNG = np.random.default_rng(7)

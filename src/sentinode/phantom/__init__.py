@@ -2,17 +2,20 @@
 
 from sentinode.phantom.cohort import CohortSummary, write_cohort
 from sentinode.phantom.patches import Cut, draw_patches, label_of
-from sentinode.phantom.pyramid import write_pyramid
+from sentinode.phantom.section import Section, make_section
 from sentinode.phantom.slide import MPP, SIDE, Slide, make_slide
+from sentinode.slides import write_pyramid
 
 __all__ = [
     "MPP",
     "SIDE",
     "CohortSummary",
     "Cut",
+    "Section",
     "Slide",
     "draw_patches",
     "label_of",
+    "make_section",
     "make_slide",
     "write_cohort",
     "write_pyramid",

@@ -26,13 +26,14 @@ from sentinode.core import (
 )
 from sentinode.errors import InputError
 from sentinode.phantom.patches import PATCH, draw_patches
-from sentinode.phantom.pyramid import write_pyramid
 from sentinode.phantom.slide import MPP, SIDE, make_slide
+from sentinode.slides import write_pyramid
 from sentinode.types import RESEARCH_USE_ONLY, UInt8Array
 
 __all__ = ["CohortSummary", "write_cohort"]
 
 RECORD = "phantom.json"
+SOFTWARE = "sentinode phantom"
 TEST_SLIDES = 0.15  # share of the slides whose patches come without labels
 TEST_PATCHES = 0.4  # and of their patches, so that a tenth or less of all patches is unlabelled
 BROKEN_EVERY = 400  # one near-black and one near-white patch in so many
@@ -175,9 +176,9 @@ def _render_slide(shared: tuple[Path, int], part: _Part) -> pd.DataFrame:
         _save(out / "masks" / f"{name}.png", slide.mask[here].astype(np.uint8) * 255)
         rows.append((name, slide.name, cut.x, cut.y, cut.label, part.fold, broken))
     if part.whole:
-        write_pyramid(out / "slides" / f"{slide.name}.tif", slide.image, MPP)
+        write_pyramid(out / "slides" / f"{slide.name}.tif", slide.image, MPP, SOFTWARE)
         mask = slide.mask.astype(np.uint8) * 255
-        write_pyramid(out / "slides" / f"{slide.name}_mask.tif", mask, MPP)
+        write_pyramid(out / "slides" / f"{slide.name}_mask.tif", mask, MPP, SOFTWARE)
     return pd.DataFrame(rows, columns=["id", "wsi", "x", "y", "label", "fold", "broken"])
 
 
