@@ -16,6 +16,7 @@ import typer.core
 from sentinode import __version__
 from sentinode.cli.audit import audit_command
 from sentinode.cli.calibrate import calibrate_command
+from sentinode.cli.card import card_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
 from sentinode.cli.evaluate import evaluate_command
@@ -83,6 +84,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict_command,
     "evaluate": evaluate_command,
     "calibrate": calibrate_command,
+    "card": card_command,
     "submission": submission_command,
     "doctor": doctor_command,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, final
 
 import pandas as pd
@@ -117,6 +118,17 @@ class Run:
     def weights_hash(self) -> str:
         """SHA-256 of ``model.safetensors`` as recorded when the run was finished."""
         return self.record.files.get(WEIGHTS_FILE, "")
+
+    def trained_on(self) -> int | None:
+        """Return how many patches taught it, None where nothing was trained here.
+
+        Runs of before this was recorded have it as their rate times the time of an epoch.
+        """
+        timing = self.record.timing
+        if "train" in self.record.patches or "train_patches_per_s" not in timing:
+            return self.record.patches.get("train")
+        seconds = [epoch["train_s"] for epoch in timing["epochs"]]
+        return round(timing["train_patches_per_s"] * median(seconds[1:] or seconds))
 
     def calibration(self) -> Calibration | None:
         """Return the run's calibration, None where it has none; errors as `Calibration.read`."""
