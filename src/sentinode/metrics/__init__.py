@@ -13,8 +13,9 @@ from sentinode.metrics.calibration import (
     reliability,
 )
 from sentinode.metrics.counts import confusion_counts, count_metrics, outcomes
-from sentinode.metrics.delong import delong, delong_interval
+from sentinode.metrics.delong import delong, delong_interval, delong_test
 from sentinode.metrics.intervals import Draws, Spread, bootstrap, spread
+from sentinode.metrics.paired import Contrast, contrast, holm, resampled_aucs, two_sided
 from sentinode.metrics.ranking import (
     CurvePoints,
     Ranking,
@@ -28,6 +29,7 @@ from sentinode.metrics.thresholds import ThresholdRule, choose_threshold
 __all__ = [
     "Binning",
     "BoolArray",
+    "Contrast",
     "CurvePoints",
     "Draws",
     "Estimate",
@@ -43,16 +45,21 @@ __all__ = [
     "brier_terms",
     "choose_threshold",
     "confusion_counts",
+    "contrast",
     "count_metrics",
     "delong",
     "delong_interval",
+    "delong_test",
     "expected_calibration_error",
+    "holm",
     "log_loss_terms",
     "outcomes",
     "pr_curve",
     "recalibration",
     "reliability",
+    "resampled_aucs",
     "roc_auc",
     "roc_curve",
     "spread",
+    "two_sided",
 ]

@@ -9,7 +9,7 @@ from scipy.stats import norm, rankdata
 from sentinode.errors import InputError
 from sentinode.metrics.arrays import FloatArray
 
-__all__ = ["delong", "delong_interval"]
+__all__ = ["delong", "delong_interval", "delong_test"]
 
 
 def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -56,3 +56,25 @@ def delong_interval(
     reach = norm.ppf((1 + confidence) / 2) * np.sqrt(covariance[0, 0])
     low, high = np.clip([auc[0] - reach, auc[0] + reach], 0.0, 1.0)
     return float(low), float(high)
+
+
+def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """Return the difference of two AUCs on the same patches and its two-sided p-value.
+
+    Args:
+        labels: 0 or 1, shape (N,).
+        first: Scores, shape (N,).
+        second: Scores to subtract, shape (N,).
+
+    Returns:
+        The first AUC less the second, and the p-value of no difference; the p-value is NaN with
+        one patch of a class.
+    """
+    auc, covariance = delong(labels, np.stack([np.asarray(first), np.asarray(second)]))
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    difference = float(auc[0] - auc[1])
+    if np.isnan(variance):
+        return difference, float("nan")
+    if variance <= 0:
+        return difference, float(difference == 0)
+    return difference, float(2 * norm.sf(abs(difference) / np.sqrt(variance)))

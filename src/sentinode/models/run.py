@@ -127,8 +127,9 @@ class Run:
         timing = self.record.timing
         if "train" in self.record.patches or "train_patches_per_s" not in timing:
             return self.record.patches.get("train")
-        seconds = [epoch["train_s"] for epoch in timing["epochs"]]
-        return round(timing["train_patches_per_s"] * median(seconds[1:] or seconds))
+        seconds: list[float] = [epoch["train_s"] for epoch in timing["epochs"]]
+        rate: float = timing["train_patches_per_s"]
+        return round(rate * median(seconds[1:] or seconds))
 
     def calibration(self) -> Calibration | None:
         """Return the run's calibration, None where it has none; errors as `Calibration.read`."""
