@@ -167,3 +167,30 @@ def test_sets_of_other_sizes_are_not_compared(tmp_path: Path) -> None:
     save(tmp_path / "b" / "f" / "0" / "p.png", picture(1, 30))
     with pytest.raises(InputError, match=r"24 px and .* of 30 px"):
         compare_sets(first, packed(tmp_path / "b" / "f"), tmp_path / "pairs.csv")
+
+
+def test_an_experts_verdicts(tmp_path: Path) -> None:
+    opened = packed(kaggle(tmp_path / "k"))
+    verdicts = tmp_path / "verdicts.csv"
+    verdicts.write_text(
+        'id,verdict,map,note\n"a003","wrong label","elsewhere","a, b"\n"a005","unusable","",""\n'
+        '"a007","label is right","",""\n"a009","","on what matters",""\n"gone","unusable","",""\n'
+    )
+    summary = audit(opened, AuditConfig(verdicts=verdicts))
+    assert reasons(opened) == {"a003": "wrong label", "a005": "unusable"}
+    assert found(summary) == {"wrong label": 1, "unusable": 1}
+    audit(PackedSet.open(opened.folder), AuditConfig())
+    assert reasons(opened) == {}
+
+
+def test_verdicts_that_cannot_be_taken(tmp_path: Path) -> None:
+    opened = packed(kaggle(tmp_path / "k"))
+    verdicts = tmp_path / "verdicts.csv"
+    with pytest.raises(MissingInputError, match=r"no file .*verdicts\.csv"):
+        audit(opened, AuditConfig(verdicts=verdicts))
+    verdicts.write_text("id,label\na003,1\n")
+    with pytest.raises(InputError, match="expected the columns id,verdict, got id,label"):
+        audit(opened, AuditConfig(verdicts=verdicts))
+    verdicts.write_text("id,verdict\nother,unusable\n")
+    with pytest.raises(InputError, match="none of its 1 ids is in the set, as in 'other'"):
+        audit(opened, AuditConfig(verdicts=verdicts))

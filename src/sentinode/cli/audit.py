@@ -15,6 +15,10 @@ def audit_command(
     exclude_ids: Annotated[
         Path | None, typer.Option(help="Text file of patch ids to leave out, one a line.")
     ] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(help="CSV of an expert's verdicts, as the page of `sentinode explain` saves."),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(metavar="OTHER_SET", help="Find what SET shares with this one instead."),
@@ -34,6 +38,8 @@ def audit_command(
     settings = config_of(config, overrides).audit
     if exclude_ids is not None:
         settings = settings.model_copy(update={"exclude_ids": exclude_ids})
+    if verdicts is not None:
+        settings = settings.model_copy(update={"verdicts": verdicts})
     if against is not None:
         _against(folder, against, out)
         return

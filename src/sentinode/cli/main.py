@@ -20,6 +20,7 @@ from sentinode.cli.card import card_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
 from sentinode.cli.evaluate import evaluate_command
+from sentinode.cli.explain import explain_command
 from sentinode.cli.explore import explore_command
 from sentinode.cli.import_keras import import_keras_command
 from sentinode.cli.model import model_command
@@ -85,6 +86,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate_command,
     "calibrate": calibrate_command,
     "card": card_command,
+    "explain": explain_command,
     "submission": submission_command,
     "doctor": doctor_command,
 }

@@ -75,6 +75,11 @@ class AuditConfig(Section):
     exclude_ids: Path | None = Field(
         None, description="A text file of patch ids to leave out, one a line."
     )
+    verdicts: Path | None = Field(
+        None,
+        description="A CSV with id,verdict, as the page of explain saves it; wrong label and "
+        "unusable leave a patch out.",
+    )
 
 
 class SplitConfig(Section):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from sentinode.config import AuditConfig
 from sentinode.core import Provenance, atomic_path, folder_lock, provenance, write_json
 from sentinode.data.duplicates import copies_within, groups_of, shared_patches
+from sentinode.data.labels import read_table
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables import Manifest, PackedSet
 
@@ -28,6 +29,11 @@ __all__ = [
 AUDIT_FILE = "audit.json"
 PAIRS_FILE = "duplicates.csv"
 IDS_LISTED = 1000
+VERDICTS = {
+    "wrong label": "an expert says that the label is wrong",
+    "unusable": "an expert says that the patch cannot be judged",
+}
+"""Verdicts of an expert that leave a patch out, and what they mean."""
 _REPORTED_FIRST = {"test": 0, "valid": 1, "train": 2}
 
 Mask = NDArray[np.bool_]
@@ -83,15 +89,18 @@ def audit(packed: PackedSet, config: AuditConfig) -> AuditSummary:
 
     Args:
         packed: The set; its manifest, ``audit.json`` and ``duplicates.csv`` are written.
-        config: Limits, what leaves a patch out, and the reader's own list.
+        config: Limits, what leaves a patch out, the reader's own list, and an expert's verdicts.
 
     Raises:
-        MissingInputError: There is no list of ids where one was named.
-        InputError: None of its ids is in the set.
+        MissingInputError: There is no list of ids, or no verdicts, where they were named.
+        InputError: None of their ids is in the set, or the verdicts are no CSV with id,verdict.
     """
     with folder_lock(packed.folder):
         frame = packed.manifest.frame.copy()
-        listed = _listed(frame, config.exclude_ids)
+        listed = {
+            "listed": ("named in the reader's list of ids", _listed(frame, config.exclude_ids))
+        }
+        listed |= _judged(frame, config.verdicts)
         pairs = copies_within(packed)
         group = groups_of(pairs, len(frame))
         alone = ~_shared(group, np.ones(len(frame), bool))
@@ -161,7 +170,7 @@ def write_pairs(path: Path, pairs: pd.DataFrame, frame: pd.DataFrame, other: pd.
 
 def _rules(
     frame: pd.DataFrame,
-    listed: Mask,
+    listed: dict[str, tuple[str, Mask]],
     pairs: pd.DataFrame,
     group: NDArray[np.int64],
     config: AuditConfig,
@@ -170,11 +179,11 @@ def _rules(
     aside = frame["problem"].notna().to_numpy(bool)
     labelled = frame["label"].notna().to_numpy(bool) & ~aside
     found = _problems(frame)
-    found["listed"] = ("named in the reader's list of ids", listed & ~aside)
+    found |= {name: (said, mask & ~aside) for name, (said, mask) in listed.items()}
     found |= _looks_wrong(frame, aside, config)
     conflict = _with_two_labels(frame, group, labelled)
     found["two labels"] = ("the same tissue, in any copy, has both labels", conflict)
-    gone = [m for name, (_, m) in found.items() if name in config.leave_out or name == "listed"]
+    gone = [m for name, (_, m) in found.items() if name in (*config.leave_out, *listed)]
     usable = labelled & ~np.logical_or.reduce(gone)
     found["duplicate"] = (
         "the same pixels stand in the set once more; one is kept",
@@ -186,7 +195,7 @@ def _rules(
     ):
         members = pairs.loc[pairs["kind"] == kind, ["row", "other"]].to_numpy(np.int64)
         found[f"{kind} duplicate"] = (said, np.isin(np.arange(len(frame)), members) & ~aside)
-    leaves_out = {"listed", *config.leave_out}
+    leaves_out = {*listed, *config.leave_out}
     return {name: (said, mask, name in leaves_out) for name, (said, mask) in found.items()}
 
 
@@ -260,6 +269,22 @@ def _listed(frame: pd.DataFrame, path: Path | None) -> Mask:
     return found
 
 
+def _judged(frame: pd.DataFrame, path: Path | None) -> dict[str, tuple[str, Mask]]:
+    """Return the rules of an expert's verdicts: none where there are no verdicts."""
+    if path is None:
+        return {}
+    table = read_table(path, ("id", "verdict")).dropna(subset=["id"])
+    here = table[table["id"].isin(frame["id"])]
+    if not len(here):
+        example = f", as in {table['id'].iloc[0]!r}" if len(table) else ""
+        raise InputError(f"{path}: none of its {len(table)} ids is in the set{example}")
+    said = here["verdict"].str.lower()
+    return {
+        name: (meaning, frame["id"].isin(here["id"][said == name]).to_numpy(bool))
+        for name, meaning in VERDICTS.items()
+    }
+
+
 def _shared(group: NDArray[np.int64], among: Mask) -> Mask:
     """Tell which rows of ``among`` share their group with another one of them."""
     counts = pd.Series(group[among]).value_counts()
@@ -305,7 +330,8 @@ def _summary(
         ),
         provenance=provenance(
             "audit",
-            config=config.fingerprint() | {"exclude_ids": None},  # a path says nothing elsewhere
+            # a path says nothing elsewhere
+            config=config.fingerprint() | {"exclude_ids": None, "verdicts": None},
             inputs={"set": packed.meta.content_hash},
         ),
     )

@@ -8,14 +8,34 @@ from sentinode.plots.figures import (
     training_figure,
 )
 from sentinode.plots.images import patch_uris
+from sentinode.plots.maps import (
+    LEGEND,
+    coloured,
+    legend_uri,
+    mosaic,
+    overlaid,
+    panels_png,
+    png_uri,
+    tiles_png,
+    top_of,
+)
 from sentinode.plots.page import render
 
 __all__ = [
+    "LEGEND",
+    "coloured",
     "histogram_figure",
+    "legend_uri",
+    "mosaic",
+    "overlaid",
+    "panels_png",
     "patch_uris",
+    "png_uri",
     "pr_figure",
     "reliability_figure",
     "render",
     "roc_figure",
+    "tiles_png",
+    "top_of",
     "training_figure",
 ]
