@@ -35,6 +35,7 @@ from sentinode.cli.split import split_command
 from sentinode.cli.stain import stain_command
 from sentinode.cli.submission import submission_command
 from sentinode.cli.train import train_command
+from sentinode.cli.tune import tune_command
 
 __all__ = ["app", "run"]
 
@@ -80,6 +81,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stain": stain_command,
     "model": model_command,
     "train": train_command,
+    "tune": tune_command,
     "import-keras": import_keras_command,
     "reproduce": reproduce_command,
     "predict": predict_command,

@@ -42,3 +42,13 @@ def folds_of(text: str | None) -> list[Fold] | None:
         if name not in FOLDS:
             raise InputError(unknown_name("fold", name, FOLDS))
     return [fold for fold in FOLDS if fold in names]
+
+
+def split_file(packed: Path) -> Path:
+    """Return where a set's split is."""
+    from sentinode.errors import MissingInputError
+
+    path = packed / "split.json"
+    if not path.is_file():
+        raise MissingInputError(f"{packed} has no split; make one with: sentinode split {packed}")
+    return path

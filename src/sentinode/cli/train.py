@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sentinode.cli.options import ConfigFile, Overrides, config_of
+from sentinode.cli.options import ConfigFile, Overrides, config_of, split_file
 
 
 def train_command(
@@ -26,7 +26,7 @@ def train_command(
     short = [f"{key}={value}" for key, value in given.items() if value is not None]
     settings = config_of(config, [*(overrides or []), *short])
     images = PackedSet.open(packed)
-    split = Split.read(_split_of(packed))
+    split = Split.read(split_file(packed))
 
     from sentinode.train import train
 
@@ -39,12 +39,3 @@ def train_command(
         f"AUC {best['valid_auc']:.4f}; {run.record.timing['train_patches_per_s']:.0f} patches/s "
         f"in {run.record.compute['precision']}, {run.record.timing['seconds']:.0f} s"
     )
-
-
-def _split_of(packed: Path) -> Path:
-    from sentinode.errors import MissingInputError
-
-    path = packed / "split.json"
-    if not path.is_file():
-        raise MissingInputError(f"{packed} has no split; make one with: sentinode split {packed}")
-    return path

@@ -1,6 +1,6 @@
 """One strict, frozen model per stage, and how a file and ``--set`` make it."""
 
-from sentinode.config.load import config_names, load_config, resolved_toml
+from sentinode.config.load import changed, config_names, load_config, resolved_toml
 from sentinode.config.section import Section
 from sentinode.config.sections import (
     AuditConfig,
@@ -11,6 +11,7 @@ from sentinode.config.sections import (
     PhantomConfig,
     PredictConfig,
     SplitConfig,
+    TuneConfig,
 )
 from sentinode.config.slide import SlideConfig
 from sentinode.config.template import commented_toml
@@ -30,6 +31,8 @@ __all__ = [
     "SlideConfig",
     "SplitConfig",
     "TrainConfig",
+    "TuneConfig",
+    "changed",
     "commented_toml",
     "config_names",
     "load_config",

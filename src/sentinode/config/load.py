@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sentinode.config.sections import Config
 from sentinode.core import unknown_name
 from sentinode.errors import ConfigError, MissingInputError
 
-__all__ = ["config_names", "load_config", "resolved_toml"]
+__all__ = ["changed", "config_names", "load_config", "resolved_toml"]
 
 _SHIPPED = files("sentinode") / "configs"
 
@@ -45,6 +45,26 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
         return Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_plainly(error, path)) from error
+
+
+def changed(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return a configuration with some keys changed.
+
+    Args:
+        config: What the other keys are taken from.
+        values: By key, as in ``{"train.epochs": 3}``.
+
+    Raises:
+        ConfigError: A key or value is not known, or does not go with the others.
+    """
+    settings = config.model_dump(mode="json")
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        settings.setdefault(section, {})[name] = value
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(_plainly(error, None)) from error
 
 
 def resolved_toml(config: Config, sections: Sequence[str] = tuple(Config.model_fields)) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "PhantomConfig",
     "PredictConfig",
     "SplitConfig",
+    "TuneConfig",
 ]
 
 
@@ -204,6 +205,24 @@ class PhantomConfig(Section):
     )
 
 
+class TuneConfig(Section):
+    """How keys of the configuration are chosen by trials."""
+
+    objective: Literal["auc", "loss"] = Field(
+        "auc", description="What is made best, always on validation patches."
+    )
+    pruner: Literal["median", "halving", "off"] = Field(
+        "median",
+        description="Ends a trial early: median, where it lies behind half of the trials at the "
+        "same epoch; halving, by successive halving; off lets all go on.",
+    )
+    spared_epochs: int = Field(1, ge=0, description="First epochs after which no trial is ended.")
+    random_trials: int = Field(
+        10, ge=1, description="Trials drawn at random before the sampler learns from them."
+    )
+    seed: Seed = Field(42, description="Seed of what is tried; train.seed is that of each trial.")
+
+
 class Config(Section):
     """The whole configuration, one section a stage."""
 
@@ -219,4 +238,5 @@ class Config(Section):
     export: ExportConfig = Field(ExportConfig(), description="How a run is exported, checked.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How they are scored.")
     slide: SlideConfig = Field(SlideConfig(), description="From a slide to a map.")
+    tune: TuneConfig = Field(TuneConfig(), description="How keys are chosen by trials.")
     phantom: PhantomConfig = Field(PhantomConfig(), description="The synthetic cohort.")

@@ -1,0 +1,179 @@
+"""A stored study that many processes may share, and that goes on after any of them was killed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+import optuna
+from filelock import FileLock, Timeout
+from optuna.distributions import distribution_to_json
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from sentinode.config import TuneConfig
+from sentinode.core import make_folder
+from sentinode.errors import InputError, MissingInputError
+from sentinode.tune.space import Space
+
+__all__ = ["CURVE", "FAILURE", "INTERRUPTED", "SharedStudy", "open_study", "plain_space"]
+
+STUDY_NAME = "sentinode"
+MADE_FROM, WORKER, CURVE = "made_from", "worker", "curve"
+INTERRUPTED, FAILURE = "interrupted", "failure"
+SQLITE = (".db", ".sqlite", ".sqlite3")
+SECONDS_TO_WAIT = 60.0
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+def plain_space(space: Space) -> dict[str, str]:
+    """Return a space as plain JSON values."""
+    return {key: distribution_to_json(values) for key, values in sorted(space.items())}
+
+
+@final
+class SharedStudy:
+    """One worker's hold on a study.
+
+    A worker keeps a lock file for as long as it lives. A trial whose worker is gone is tried
+    again with the same values, and its training goes on where it was.
+
+    Attributes:
+        study: Optuna's study.
+        worker: Name of this worker.
+    """
+
+    def __init__(self, study: optuna.Study, file: Path, settings: TuneConfig) -> None:
+        self.study, self.worker = study, uuid.uuid4().hex
+        self._settings = settings
+        self._gate = FileLock(f"{file}.gate")
+        self._workers = Path(f"{file}.workers")
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Be known as alive for as long as the block lasts."""
+        make_folder(self._workers)
+        path = self._workers / self.worker
+        with FileLock(path):
+            yield
+        path.unlink(missing_ok=True)
+
+    def next_trial(self, space: Space, trials: int) -> Trial | None:
+        """Take the next trial, None once the study has as many as asked for.
+
+        One worker at a time, so that there is never one too many. What is drawn depends on the
+        seed and on the trials before it, not on interruptions.
+        """
+        with self._gate:
+            self._take_up_the_lost()
+            known = self.study.get_trials(deepcopy=False)
+            running = [t for t in known if t.state == TrialState.RUNNING]
+            done = len(running) + len(self.counted())
+            if done >= trials:
+                return None
+            seed = np.random.SeedSequence((self._settings.seed, done)).generate_state(1)[0]
+            self.study.sampler = TPESampler(
+                n_startup_trials=self._settings.random_trials, seed=int(seed)
+            )
+            trial = self.study.ask(space)
+            trial.set_user_attr(WORKER, self.worker)
+            return trial
+
+    def counted(self) -> list[FrozenTrial]:
+        """Return the finished trials, without those that were cut short and tried again."""
+        known = self.study.get_trials(deepcopy=False, states=FINISHED)
+        return [t for t in known if not t.user_attrs.get(INTERRUPTED)]
+
+    def _take_up_the_lost(self) -> None:
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            worker = trial.user_attrs.get(WORKER)
+            if worker is None or worker == self.worker or self._alive(worker):
+                continue
+            storage = self.study._storage  # a trial of another worker has no public handle
+            storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+            self.study.tell(trial.number, state=TrialState.FAIL)
+            curve = {str(epoch): value for epoch, value in trial.intermediate_values.items()}
+            self.study.enqueue_trial(trial.params, user_attrs={CURVE: curve})
+
+    def _alive(self, worker: str) -> bool:
+        path = self._workers / worker
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path, timeout=0):
+                path.unlink(missing_ok=True)
+                return False
+        except Timeout:
+            return True
+
+
+def open_study(file: Path, settings: TuneConfig, made_from: Mapping[str, Any]) -> SharedStudy:
+    """Open a study, or begin one.
+
+    Args:
+        file: ``.db`` or ``.sqlite`` for SQLite, anything else for a journal.
+        settings: What is made best, sampler and pruner.
+        made_from: All that every trial shares, as plain JSON.
+
+    Raises:
+        InputError: The file is no study, or one of other data or another space.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    make_folder(file.parent)
+    direction: Literal["maximize", "minimize"] = (
+        "maximize" if settings.objective == "auc" else "minimize"
+    )
+    with FileLock(f"{file}.gate"):
+        try:
+            study = optuna.create_study(
+                storage=_storage(file),
+                study_name=STUDY_NAME,
+                direction=direction,
+                pruner=_pruner(settings),
+                load_if_exists=True,
+            )
+        except Exception as error:  # each kind of storage has errors of its own
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"{file} is no study that can be opened ({first}); choose another --study"
+            ) from error
+        stored = study.user_attrs.get(MADE_FROM)
+        if stored is None:
+            study.set_user_attr(MADE_FROM, dict(made_from))
+    if stored is not None and stored != made_from:
+        differing = sorted(
+            key for key in stored.keys() | made_from.keys() if stored.get(key) != made_from.get(key)
+        )
+        raise InputError(
+            f"{file} is a study made otherwise ({', '.join(differing)}); choose another --study"
+        )
+    return SharedStudy(study, file, settings)
+
+
+def _storage(file: Path) -> BaseStorage:
+    if file.is_dir():
+        raise MissingInputError(f"{file} is a folder, expected a file")
+    if file.suffix in SQLITE:
+        # Other workers may hold the file for a moment.
+        return RDBStorage(
+            f"sqlite:///{file.absolute()}",
+            engine_kwargs={"connect_args": {"timeout": SECONDS_TO_WAIT}},
+        )
+    return JournalStorage(JournalFileBackend(str(file)))
+
+
+def _pruner(settings: TuneConfig) -> BasePruner:
+    match settings.pruner:
+        case "median":
+            return MedianPruner(n_startup_trials=4, n_warmup_steps=settings.spared_epochs)
+        case "halving":
+            return SuccessiveHalvingPruner(min_resource=max(1, settings.spared_epochs))
+        case "off":
+            return NopPruner()
