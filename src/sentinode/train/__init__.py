@@ -1,5 +1,7 @@
 """Training: from a packed set and its split to a run folder."""
 
+from sentinode.train.ranks import first_process
+from sentinode.train.seeds import mean_and_deviation, train_seeds
 from sentinode.train.training import CONFIG_FILE, train
 
-__all__ = ["CONFIG_FILE", "train"]
+__all__ = ["CONFIG_FILE", "first_process", "mean_and_deviation", "train", "train_seeds"]

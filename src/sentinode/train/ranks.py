@@ -27,7 +27,7 @@ from sentinode.errors import SentinodeError, TrainingError
 from sentinode.models import Compute
 from sentinode.train.whole_batch import WholeBatch
 
-__all__ = ["Ranks"]
+__all__ = ["Ranks", "first_process"]
 
 T = TypeVar("T")
 
@@ -152,6 +152,11 @@ class Ranks:
             "another process of this training ended, see what it said; once that is mended the "
             "same command goes on after the last finished epoch"
         )
+
+
+def first_process() -> bool:
+    """Tell whether this process is the one of its training that writes and speaks."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def _launched_by() -> tuple[ClusterEnvironment, int, int]:
