@@ -13,7 +13,7 @@ from sentinode.core.files import (
     write_json,
     write_text,
 )
-from sentinode.core.memory import keep_freed_memory
+from sentinode.core.memory import keep_freed_memory, large_memory_kept
 from sentinode.core.names import nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
@@ -33,6 +33,7 @@ __all__ = [
     "hash_file",
     "hash_json",
     "keep_freed_memory",
+    "large_memory_kept",
     "make_folder",
     "nearest",
     "need_disk",

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from sentinode.config import Config, ModelConfig, resolved_toml
-from sentinode.core import folder_lock, hash_file, provenance, write_text
+from sentinode.core import folder_lock, hash_file, large_memory_kept, provenance, write_text
 from sentinode.errors import InputError, TrainingError
 from sentinode.models import (
     HISTORY_FILE,
@@ -87,7 +87,7 @@ def train(
         if found is not None:
             return found
         gpus = [torch.cuda.current_device()] if plan.compute.device == "cuda" else []
-        with torch.random.fork_rng(gpus), deterministic(plan.compute):
+        with torch.random.fork_rng(gpus), deterministic(plan.compute), large_memory_kept():
             try:
                 state = fit(packed, plan, out / STATE_FOLDER, ranks, after_epoch)
             except RuntimeError as error:
