@@ -235,3 +235,18 @@ def test_a_piece_that_is_damaged_is_said_where_it_is(tmp_path: Path, tiled: bool
         slide.read(0, 0, 100, 100, 0.5)
         with pytest.raises(InputError, match=r"cannot be read at x 0, y 0 of level 0.*damaged"):
             slide.read(0, 0, 900, 700, 0.5)
+
+
+def test_what_is_sound_is_read_after_what_is_not(tmp_path: Path) -> None:
+    image, path = picture(), tmp_path / "a.tif"
+    tifffile.imwrite(path, image, tile=(256, 256), compression="zlib", **per_cm(0.5))
+    with tifffile.TiffFile(path) as file:
+        offset = file.pages.first.dataoffsets[0]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 40] = bytes(40)
+    path.write_bytes(data)
+    with Slide(path) as slide:
+        with pytest.raises(InputError, match="cannot be read at x"):
+            slide.read(0, 0, 96, 96, 0.5)
+        sound = slide.read(500, 300, 96, 96, 0.5)
+    np.testing.assert_array_equal(sound, image[300:396, 500:596])

@@ -22,6 +22,7 @@ from sentinode.cli.download import download_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.explain import explain_command
 from sentinode.cli.explore import explore_command
+from sentinode.cli.extract import extract_command
 from sentinode.cli.import_keras import import_keras_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
@@ -74,6 +75,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "phantom": phantom_command,
     "download": download_command,
     "pack": pack_command,
+    "extract": extract_command,
     "audit": audit_command,
     "split": split_command,
     "explore": explore_command,

@@ -1,5 +1,6 @@
 """One strict, frozen model per stage, and how a file and ``--set`` make it."""
 
+from sentinode.config.extract import ExtractConfig
 from sentinode.config.load import changed, config_names, load_config, resolved_toml
 from sentinode.config.section import Section
 from sentinode.config.sections import (
@@ -23,6 +24,7 @@ __all__ = [
     "Config",
     "EvaluateConfig",
     "ExportConfig",
+    "ExtractConfig",
     "ModelConfig",
     "PackConfig",
     "PhantomConfig",

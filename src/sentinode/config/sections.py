@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sentinode.config.extract import ExtractConfig
 from sentinode.config.section import SPEED, Device, Fraction, Section, Seed
 from sentinode.config.slide import SlideConfig
 from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
@@ -21,6 +22,7 @@ __all__ = [
     "Config",
     "EvaluateConfig",
     "ExportConfig",
+    "ExtractConfig",
     "PackConfig",
     "PhantomConfig",
     "PredictConfig",
@@ -227,6 +229,9 @@ class Config(Section):
     """The whole configuration, one section a stage."""
 
     pack: PackConfig = Field(PackConfig(), description="Reading a source into one packed set.")
+    extract: ExtractConfig = Field(
+        ExtractConfig(), description="Cutting patches from annotated slides."
+    )
     audit: AuditConfig = Field(AuditConfig(), description="Reasons to leave a patch out.")
     split: SplitConfig = Field(SplitConfig(), description="Which patches train, choose, report.")
     model: ModelConfig = Field(ModelConfig(), description="Which network.")

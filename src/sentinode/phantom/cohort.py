@@ -25,6 +25,7 @@ from sentinode.core import (
     write_json,
 )
 from sentinode.errors import InputError
+from sentinode.phantom.annotations import write_annotations
 from sentinode.phantom.patches import PATCH, draw_patches
 from sentinode.phantom.slide import MPP, SIDE, make_slide
 from sentinode.slides import write_pyramid
@@ -77,7 +78,8 @@ def write_cohort(out: Path, config: PhantomConfig) -> CohortSummary:
     Args:
         out: Folder in Kaggle's layout: ``train/``, ``test/``, ``train_labels.csv``,
             ``sample_submission.csv``; besides, ``slide_map.csv`` (id, wsi, x, y), ``truth.csv``
-            (labels of ``test/``), ``masks/``, ``slides/`` and ``phantom.json``.
+            (labels of ``test/``), ``masks/``, ``slides/`` and ``phantom.json``; of slides written
+            whole the tumour's outlines in ``annotations/``, as annotation programs have them.
         config: Number of slides and patches, seed.
 
     Raises:
@@ -105,7 +107,7 @@ def _render(out: Path, config: PhantomConfig, made: dict[str, Any]) -> None:
     if not stamp.is_file() or read_json(stamp) != made:
         if any(out.glob("train/*")) or (out / "train_labels.csv").exists():
             raise InputError(f"{out} holds other data; choose another --out")
-        for name in ("train", "test", "masks", "slides"):
+        for name in ("train", "test", "masks", "slides", "annotations"):
             make_folder(out / name)
         write_json(stamp, made)
     parts = _parts(config)
@@ -119,7 +121,10 @@ def _render(out: Path, config: PhantomConfig, made: dict[str, Any]) -> None:
             progress.advance(part.patches)
     table = pd.concat([pd.read_parquet(tables[part]) for part in parts], ignore_index=True)
     _write_tables(out, table)
-    for stray in out.glob("*/.*.partial.*"):  # of a worker that was killed
+    for stray in [
+        *out.glob("*/.*.partial.*"),
+        *out.glob("annotations/*/.*.partial.*"),
+    ]:  # of a worker that was killed
         stray.unlink()
     write_json(
         out / RECORD,
@@ -179,6 +184,7 @@ def _render_slide(shared: tuple[Path, int], part: _Part) -> pd.DataFrame:
         write_pyramid(out / "slides" / f"{slide.name}.tif", slide.image, MPP, SOFTWARE)
         mask = slide.mask.astype(np.uint8) * 255
         write_pyramid(out / "slides" / f"{slide.name}_mask.tif", mask, MPP, SOFTWARE)
+        write_annotations(out / "annotations", slide.name, slide.mask)
     return pd.DataFrame(rows, columns=["id", "wsi", "x", "y", "label", "fold", "broken"])
 
 

@@ -154,8 +154,10 @@ class Outlines(Truth):
     def _within(self, meaning: Meaning, window: Box) -> NDArray[np.bool_]:
         inside = np.zeros((window.height, window.width), bool)
         for shape in self._of[meaning]:
-            if bounds_of(shape.rings[:1]).meets(window):
-                inside |= fill(shape.rings, window)
+            part = window.common(bounds_of(shape.rings[:1]))
+            if part is not None:
+                top, left = part.y - window.y, part.x - window.x
+                inside[top : top + part.height, left : left + part.width] |= fill(shape.rings, part)
         return inside
 
 

@@ -22,14 +22,16 @@ class Box(NamedTuple):
     width: int
     height: int
 
+    def common(self, other: Box) -> Box | None:
+        """Return the pixels that both have, None where there is none."""
+        x, y = max(self.x, other.x), max(self.y, other.y)
+        width = min(self.x + self.width, other.x + other.width) - x
+        height = min(self.y + self.height, other.y + other.height) - y
+        return Box(x, y, width, height) if width > 0 and height > 0 else None
+
     def meets(self, other: Box) -> bool:
         """Tell whether the two have a pixel in common."""
-        return (
-            self.x < other.x + other.width
-            and other.x < self.x + self.width
-            and self.y < other.y + other.height
-            and other.y < self.y + self.height
-        )
+        return self.common(other) is not None
 
 
 def bounds_of(rings: Iterable[Points]) -> Box:

@@ -29,6 +29,7 @@ class VendorFile(Backend):
     """A file that OpenSlide reads; see :class:`Backend`."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
@@ -55,6 +56,8 @@ class VendorFile(Backend):
         try:
             region = self._file.read_region(at, level, (width, height))
         except openslide.OpenSlideError as error:
+            # after an error OpenSlide answers with it whatever is asked: the rest may be sound
+            self._file = openslide.OpenSlide(self._path)
             raise OSError(str(error)) from error
         opacity = np.asarray(region.getchannel("A"))
         if opacity.min(initial=255) < 255:

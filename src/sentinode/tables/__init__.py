@@ -1,6 +1,7 @@
 """What lies on disk between stages: packed set, manifest, split, predictions, history, report."""
 
 from sentinode.tables.calibration import CALIBRATION_FILE, Calibration, CalibrationMethod
+from sentinode.tables.frames import read_parquet, write_parquet
 from sentinode.tables.history import (
     HISTORY_COLUMNS,
     HistoryFacts,
@@ -69,5 +70,7 @@ __all__ = [
     "Unit",
     "history_facts",
     "read_history",
+    "read_parquet",
     "write_history",
+    "write_parquet",
 ]
