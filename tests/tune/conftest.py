@@ -10,7 +10,7 @@ from sentinode.tables import PackedSet, Split
 
 @pytest.fixture
 def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackedSet:
-    monkeypatch.setattr(sentinode.train.plan, "spec_of", lambda name: tiny_spec())
+    monkeypatch.setattr(sentinode.train.plan, "spec_for", lambda settings: tiny_spec())
     return small_set(tmp_path / "set")
 
 

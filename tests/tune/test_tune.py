@@ -30,7 +30,7 @@ from sentinode.config import load_config
 from sentinode.tables import PackedSet, Split
 from sentinode.tune import parse_space, tune
 
-sentinode.train.plan.spec_of = lambda name: tiny_spec()
+sentinode.train.plan.spec_for = lambda settings: tiny_spec()
 folder, out, study = map(Path, sys.argv[1:4])
 tune(
     PackedSet.open(folder),

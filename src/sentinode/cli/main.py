@@ -19,6 +19,7 @@ from sentinode.cli.calibrate import calibrate_command
 from sentinode.cli.card import card_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
+from sentinode.cli.encoders import encoders_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.explain import explain_command
 from sentinode.cli.explore import explore_command
@@ -82,6 +83,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show_command,
     "stain": stain_command,
     "model": model_command,
+    "encoders": encoders_command,
     "train": train_command,
     "tune": tune_command,
     "import-keras": import_keras_command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -14,7 +15,41 @@ __all__ = ["AugmentConfig", "ModelConfig", "TrainConfig"]
 class ModelConfig(Section):
     """Which network."""
 
-    name: str = Field("baseline-colour", description="Name of the network; `sentinode model`.")
+    name: str = Field(
+        "baseline-colour",
+        description="Name of the network; `sentinode model`. encoder takes a pretrained one.",
+    )
+    encoder: str | None = Field(
+        None,
+        description="Pretrained encoder for the name encoder: a short name of `sentinode "
+        "encoders`, hf:OWNER/NAME, timm:NAME, monai:NAME or a folder.",
+    )
+    encoder_folder: Path | None = Field(
+        None, description="Where its files lie, if not where the hub's client keeps them."
+    )
+    mode: Literal["frozen", "linear", "finetune"] = Field(
+        "linear",
+        description="Of an encoder: linear (a linear layer upon it, frozen), frozen (a hidden "
+        "layer and dropout as well) or finetune (all of it learns).",
+    )
+    pooling: Literal["auto", "cls", "mean", "cls+mean"] = Field(
+        "auto",
+        description="Features of an encoder: class token, mean over the patch, or both; auto takes "
+        "what it was published with.",
+    )
+    input_size: int | None = Field(
+        None, ge=16, le=1024, description="Side in px an encoder sees; none takes its own."
+    )
+    hidden: int = Field(256, ge=1, le=65_536, description="Units of the mode frozen.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Before an encoder's last layer.")
+    keep_encoder: bool = Field(
+        False, description="Store a frozen encoder's weights in the run too; mind their licence."
+    )
+    cache: bool = Field(
+        True,
+        description="Compute a frozen encoder's features once and keep them beside the set, where "
+        "patches are not changed at random.",
+    )
 
 
 class TrainConfig(Section):

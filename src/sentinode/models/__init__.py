@@ -19,13 +19,21 @@ from sentinode.models.described import descriptive_name
 from sentinode.models.folded import folded
 from sentinode.models.keras_import import import_keras
 from sentinode.models.network import DenseNetwork, Network
-from sentinode.models.registry import block_network, flat_network, model_names, spec
+from sentinode.models.registry import (
+    ENCODER,
+    block_network,
+    flat_network,
+    model_names,
+    spec,
+    spec_for,
+)
 from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
 from sentinode.models.sequential import SequentialNetwork, build_sequential
 from sentinode.models.spec import ModelSpec, build, new_network
 from sentinode.models.summary import LayerSummary, ModelSummary, summarise
 
 __all__ = [
+    "ENCODER",
     "HISTORY_FILE",
     "RECORD_FILE",
     "SPEC_FILE",
@@ -58,6 +66,7 @@ __all__ = [
     "resolve_run",
     "save_checkpoint",
     "spec",
+    "spec_for",
     "state_of",
     "summarise",
 ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sentinode.config import ModelConfig
 from sentinode.core import unknown_name
 from sentinode.errors import InputError
+from sentinode.models.encoders import encoder_spec
 from sentinode.models.nodenet import nodenet
 from sentinode.models.sequential import (
     BatchNorm,
@@ -20,7 +22,7 @@ from sentinode.models.sequential import (
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
 
-__all__ = ["block_network", "flat_network", "model_names", "spec"]
+__all__ = ["ENCODER", "block_network", "flat_network", "model_names", "spec", "spec_for"]
 
 
 def block_network(
@@ -94,6 +96,9 @@ def _stacked(
     )
 
 
+ENCODER = "encoder"
+"""The name under which a configuration takes a pretrained encoder."""
+
 _GRAY = Preprocess(channels="gray", mean=(0.0,), std=(1.0,))
 
 _SPECS = {
@@ -129,3 +134,14 @@ def spec(name: str) -> ModelSpec:
     if name not in _SPECS:
         raise InputError(unknown_name("model", name, _SPECS))
     return _SPECS[name]
+
+
+def spec_for(settings: ModelConfig) -> ModelSpec:
+    """Return the network that a configuration asks for.
+
+    Raises:
+        InputError: There is no such network, or an encoder's settings do not fit together.
+        MissingInputError: The encoder is not on this machine.
+        MissingExtraError: Its library is not installed.
+    """
+    return encoder_spec(settings) if settings.name == ENCODER else spec(settings.name)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -18,11 +18,13 @@ from sentinode.core import Progress
 from sentinode.data.loader import batches, epoch_order, resident, to_input
 from sentinode.errors import TrainingError
 from sentinode.models import Network, build, out_of_memory
+from sentinode.models.encoders import EncoderNetwork
 from sentinode.predict import forward
+from sentinode.predict.features import cached_features
 from sentinode.tables import PackedSet
 from sentinode.train.augment import augmented, mixed
 from sentinode.train.average import MovingAverage
-from sentinode.train.objective import class_weights, make_optimizer, objective
+from sentinode.train.objective import class_weights, learning, make_optimizer, objective
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
 from sentinode.train.schedule import learning_rate
@@ -30,7 +32,6 @@ from sentinode.train.scores import Scores, score
 from sentinode.train.state import TrainState
 from sentinode.train.teaching import Teachers
 from sentinode.train.tracking import Trackers
-from sentinode.types import UInt8Array
 
 __all__ = ["fit"]
 
@@ -63,7 +64,7 @@ def fit(
     state = TrainState(folder, plan, network, inner, ranks, average)
     state.resume()
     model, optimizer = ranks.fabric.setup(network, inner)
-    images = resident(packed.images, ranks.fabric.device)
+    images = resident(shown_images(packed, plan, network), ranks.fabric.device)
     teachers = Teachers(plan.teachers, settings.teacher_share, compute) if plan.teachers else None
     job = Job(ranks, network, model, optimizer, average, teachers, images, plan, state)
 
@@ -78,7 +79,7 @@ def fit(
             progress.say(f"going on after epoch {state.epoch}{how}")
         while not finished(state, plan):
             epoch = state.epoch + 1
-            before = [parameter.detach().clone() for parameter in network.parameters()]
+            before = [p.detach().clone() for p in learning(network)]
             start = time.perf_counter()
             try:
                 trained = train_epoch(job, epoch, progress)
@@ -104,6 +105,14 @@ def fit(
     return state
 
 
+def shown_images(packed: PackedSet, plan: Plan, network: Network) -> NDArray[Any]:
+    """Return what is learnt from: the set's patches, or a frozen encoder's features of them."""
+    if not plan.embedded or not isinstance(network, EncoderNetwork):
+        return packed.images
+    rows = np.concatenate([plan.training.rows, plan.validation.rows])
+    return cached_features(network, plan.spec, packed, rows, plan.compute)
+
+
 @final
 @dataclass(frozen=True)
 class Job:
@@ -115,7 +124,7 @@ class Job:
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
     teachers: Teachers | None
-    images: UInt8Array | Tensor
+    images: NDArray[Any] | Tensor
     plan: Plan
     state: TrainState
 
@@ -247,11 +256,11 @@ def take_smaller_batches(
     state.batch_size = smaller
 
 
-def stood_still(before: list[Tensor], network: torch.nn.Module) -> bool:
+def stood_still(before: list[Tensor], network: Network) -> bool:
     """Tell whether no weight moved by a millionth of the largest one of its tensor."""
     return all(
         float((now.detach() - then).abs().max()) <= 1e-6 * float(then.abs().max())
-        for then, now in zip(before, network.parameters(), strict=True)
+        for then, now in zip(before, learning(network), strict=True)
         if then.ndim > 1  # biases begin at zero
     )
 

@@ -9,12 +9,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from sentinode.config import TrainConfig
 from sentinode.models import Network
 
-__all__ = ["class_weights", "make_optimizer", "objective"]
+__all__ = ["class_weights", "learning", "make_optimizer", "objective"]
+
+
+def learning(network: Network) -> list[torch.nn.Parameter]:
+    """Return the weights that training changes; those of a frozen encoder are none."""
+    return [p for p in network.parameters() if p.requires_grad]
 
 
 def make_optimizer(network: Network, settings: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimiser; weight decay spares what has one axis, biases and norms."""
-    parameters = list(network.parameters())
+    parameters = learning(network)
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

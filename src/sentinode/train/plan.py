@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sentinode.config import AugmentConfig, Config, TrainConfig
 from sentinode.core import hash_json
 from sentinode.errors import InputError, TrainingError
-from sentinode.models import Compute, ModelSpec, Run, choose_compute
-from sentinode.models import spec as spec_of
+from sentinode.models import Compute, ModelSpec, Run, choose_compute, spec_for
+from sentinode.models.encoders import has_fixed_features
 from sentinode.tables import PackedSet, Split
 from sentinode.train.teaching import teachers_of
 
@@ -50,6 +50,7 @@ class Plan:
         training: Patches that it learns from.
         validation: Patches that choose the epoch.
         teachers: Runs whose probabilities are learnt beside the labels.
+        embedded: Whether a frozen encoder's features, computed once, take the patches' place.
         made_from: All that shapes the weights, as plain JSON: ``config`` and ``inputs``.
     """
 
@@ -60,6 +61,7 @@ class Plan:
     training: Examples
     validation: Examples
     teachers: tuple[Run, ...]
+    embedded: bool
     made_from: Mapping[str, Any]
 
     @property
@@ -84,9 +86,11 @@ def make_plan(
         TrainingError: A fold is empty or has one class only.
     """
     split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
-    spec = _at_scale(spec or spec_of(config.model.name), packed)
+    spec = _at_scale(spec or spec_for(config.model), packed)
     settings = config.train
     teachers = teachers_of(settings, spec)
+    changed = config.augment.changes_pixels or config.augment.mixup > 0
+    embedded = config.model.cache and has_fixed_features(spec) and not (changed or teachers)
     made_from = {
         "config": {
             "model": spec.model_dump(mode="json"),
@@ -98,7 +102,8 @@ def make_plan(
             "manifest": packed.manifest.hash,
             "split": split.hash,
         }
-        | {f"teacher_{number}": run.weights_hash for number, run in enumerate(teachers, 1)},
+        | {f"teacher_{number}": run.weights_hash for number, run in enumerate(teachers, 1)}
+        | ({"patches": "embedded"} if embedded else {}),
     }
     return Plan(
         spec=spec,
@@ -108,6 +113,7 @@ def make_plan(
         training=_examples(packed, split, "train"),
         validation=_examples(packed, split, "valid"),
         teachers=teachers,
+        embedded=embedded,
         made_from=made_from,
     )
 

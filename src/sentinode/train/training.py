@@ -16,6 +16,7 @@ from sentinode.config import Config, ModelConfig, resolved_toml
 from sentinode.core import folder_lock, hash_file, large_memory_kept, provenance, write_text
 from sentinode.errors import InputError, TrainingError
 from sentinode.models import (
+    ENCODER,
     HISTORY_FILE,
     RECORD_FILE,
     SPEC_FILE,
@@ -142,9 +143,12 @@ def _stored(out: Path) -> Mapping[str, Any] | None:
 def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
     save_checkpoint(out, plan.spec, state.kept)
     write_history(out / HISTORY_FILE, pd.DataFrame(state.history, columns=list(HISTORY_COLUMNS)))
+    model = config.model
+    if model.name != ENCODER:
+        model = ModelConfig(name=plan.spec.name)
     # Where the history was told besides is no part of what made the weights.
     quiet = config.train.model_copy(update={"log": (), "mlflow_uri": ""})
-    settings = config.model_copy(update={"model": ModelConfig(name=plan.spec.name), "train": quiet})
+    settings = config.model_copy(update={"model": model, "train": quiet})
     write_text(out / CONFIG_FILE, resolved_toml(settings, ["model", "train", "augment"]))
     RunRecord(
         fingerprint=plan.fingerprint,

@@ -1,0 +1,42 @@
+"""Tiny encoders with random weights, saved as transformers saves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+SIDE = 32
+
+
+def tiny_encoder(folder: Path, kind: str = "dinov2", seed: int = 0) -> Path:
+    """Save a ViT, DINOv2 (with or without registers) or ConvNeXt of a few thousand weights."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    shared = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": SIDE,
+        "patch_size": 8,
+    }
+    models = {
+        "vit": (transformers.ViTConfig, transformers.ViTModel, shared | {"intermediate_size": 32}),
+        "dinov2": (transformers.Dinov2Config, transformers.Dinov2Model, shared),
+        "registers": (
+            transformers.Dinov2WithRegistersConfig,
+            transformers.Dinov2WithRegistersModel,
+            shared | {"num_register_tokens": 3},
+        ),
+        "convnext": (
+            transformers.ConvNextConfig,
+            transformers.ConvNextModel,
+            {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2, "image_size": SIDE},
+        ),
+    }
+    config, model, settings = models[kind]
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        model(config(**settings)).eval().save_pretrained(folder)
+    return folder

@@ -1,0 +1,216 @@
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("transformers")
+import transformers
+
+from builders.encoders import SIDE, tiny_encoder
+from sentinode.config import ModelConfig
+from sentinode.errors import CheckpointError, InputError, MissingInputError
+from sentinode.models import (
+    build,
+    load_checkpoint,
+    new_network,
+    save_checkpoint,
+    spec_for,
+    state_of,
+    summarise,
+)
+from sentinode.models.encoders import KNOWN, EncoderNetwork, encoder_spec, find, known_of
+
+KINDS = ("vit", "dinov2", "registers", "convnext")
+
+
+def settings(folder: Path, **more: object) -> ModelConfig:
+    values = {"name": "encoder", "encoder": str(folder), "input_size": SIDE} | more
+    return ModelConfig.model_validate(values)
+
+
+def network_of(folder: Path, **more: object) -> EncoderNetwork:
+    network = new_network(spec_for(settings(folder, **more)), seed=3)
+    assert isinstance(network, EncoderNetwork)
+    return network.eval()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pooling", ["cls", "mean", "cls+mean"])
+def test_features_are_those_of_transformers_itself(tmp_path: Path, kind: str, pooling: str) -> None:
+    folder = tiny_encoder(tmp_path / kind, kind)
+    if kind == "convnext" and pooling != "mean":
+        with pytest.raises(InputError, match="no class token"):
+            network_of(folder, pooling=pooling)
+        return
+    network = network_of(folder, pooling=pooling)
+    reference = transformers.AutoModel.from_pretrained(folder).eval()
+    patches = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    images = torch.nn.functional.interpolate(patches, (SIDE, SIDE), mode="bilinear")
+    with torch.no_grad():
+        hidden = reference(pixel_values=images).last_hidden_state
+        found = network.embed(patches)
+    skipped = 4 if kind == "registers" else 1
+    mean = hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, skipped:].mean(1)
+    parts = [] if pooling == "mean" else [hidden[:, 0]]
+    parts += [] if pooling == "cls" else [mean]
+    torch.testing.assert_close(found, torch.cat(parts, 1))
+    assert network(patches).shape == (2,)
+
+
+def test_another_side_of_the_input_interpolates_the_places(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "vit", "vit")
+    network = network_of(folder, input_size=48)
+    reference = transformers.AutoModel.from_pretrained(folder).eval()
+    images = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        hidden = reference(pixel_values=images, interpolate_pos_encoding=True).last_hidden_state
+        torch.testing.assert_close(network.embed(images), hidden[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("mode", "keep", "stored"),
+    [("linear", False, False), ("frozen", True, True), ("finetune", False, True)],
+)
+def test_a_checkpoint_gives_the_same_logits(
+    tmp_path: Path, mode: str, keep: bool, stored: bool
+) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    spec = spec_for(settings(folder, mode=mode, keep_encoder=keep))
+    network = new_network(spec, seed=3).eval()
+    patches = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    state = state_of(network)
+    assert any(name.startswith("encoder.") for name in state) == stored
+    save_checkpoint(tmp_path / "run", spec, state)
+    again = load_checkpoint(tmp_path / "run")[1]
+    with torch.no_grad():
+        torch.testing.assert_close(again(patches), network(patches), rtol=0, atol=0)
+        torch.testing.assert_close(copy.deepcopy(network)(patches), network(patches))
+    if stored:  # it stands alone
+        (folder / "model.safetensors").unlink()
+        load_checkpoint(tmp_path / "run")
+
+
+def test_a_head_is_never_put_upon_another_encoder(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder", seed=0)
+    spec = spec_for(settings(folder))
+    save_checkpoint(tmp_path / "run", spec, state_of(new_network(spec, seed=3)))
+    tiny_encoder(folder, seed=1)
+    with pytest.raises(CheckpointError, match="other weights"):
+        load_checkpoint(tmp_path / "run")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(MissingInputError, match=r"model\.safetensors"):
+        load_checkpoint(tmp_path / "run")
+
+
+def test_a_frozen_encoder_does_not_learn_and_stays_as_it_is_used(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    patches = torch.randn(4, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    for mode, learns in (("linear", False), ("finetune", True)):
+        network = network_of(folder, mode=mode).train()
+        assert network.encoder.training == learns
+        network(patches).sum().backward()
+        moved = [p for p in network.encoder.parameters() if p.grad is not None]
+        assert bool(moved) == learns
+        assert all(p.grad is not None for p in network.head.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_looked_at_can_be_drawn_from_its_layer(tmp_path: Path, kind: str) -> None:
+    spec = spec_for(settings(tiny_encoder(tmp_path / kind, kind)))
+    network = new_network(spec, seed=3).eval()
+    seen: list[torch.Tensor] = []
+    layer = network.get_submodule(spec.explain_layer)
+    layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    logits = network(torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
+    (gradient,) = torch.autograd.grad(logits.sum(), seen[0])
+    assert seen[0].shape == gradient.shape
+    assert seen[0].shape[:2] == (2, 16)
+    assert gradient.abs().sum() > 0
+
+
+def test_it_is_described_without_memory(tmp_path: Path) -> None:
+    spec = spec_for(settings(tiny_encoder(tmp_path / "encoder")))
+    summary = summarise(spec)
+    head = 16 * 2 + 16 + 1
+    assert summary.trainable == head
+    assert summary.flop > 0
+    assert json.loads(spec.model_dump_json())["args"]["features"] == 16
+    assert build(spec, device="meta").head[-1].weight.is_meta
+
+
+def test_normalisation_is_the_encoders_own(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    assert encoder_spec(settings(folder)).preprocess.mean == (0.485, 0.456, 0.406)
+    own = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(own))
+    assert encoder_spec(settings(folder)).preprocess.mean == (0.5, 0.4, 0.3)
+    assert encoder_spec(settings(folder)).preprocess.std == (0.1, 0.2, 0.3)
+
+
+def test_a_known_encoder_in_a_folder_takes_what_is_known(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    spec = encoder_spec(
+        settings(folder, encoder="hf:kaiko-ai/midnight", encoder_folder=str(folder))
+    )
+    assert spec.args["pooling"] == "cls+mean"
+    assert spec.args["features"] == 32
+    assert spec.preprocess.mean == (0.5, 0.5, 0.5)
+    assert spec.licence == "MIT"
+    assert spec.name == "midnight-linear"
+    assert isinstance(new_network(spec, seed=0), EncoderNetwork)
+
+
+def test_those_known_are_known_by_either_name() -> None:
+    assert set(KNOWN) >= {"uni", "uni2-h", "virchow2", "phikon", "phikon-v2", "h-optimus-0"}
+    for encoder in KNOWN.values():
+        assert known_of(encoder.name) == known_of(f"hf:{encoder.repository}") == encoder
+        assert np.all(np.array(encoder.std) > 0)
+        assert encoder.features % 256 == 0
+    assert known_of("phikon-v3") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("phikom", InputError, "phikon"),
+        ("hf:no/such", MissingInputError, "sentinode encoders hf:no/such --download"),
+        ("monai:densenet121", MissingInputError, "encoder_folder"),
+        ("hf:a/b/c", InputError, "OWNER/NAME"),
+    ],
+)
+def test_what_is_not_here_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[Exception], said: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(kind, match=said):
+        find(name)
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(MissingInputError, match="a pickle, which is never loaded"):
+        encoder_spec(settings(folder))
+
+
+def test_damaged_weights_and_other_architectures_are_said(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        network_of(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "no-such"}))
+    with pytest.raises(InputError, match="no model type 'no-such'"):
+        encoder_spec(settings(folder))
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="neither a model type nor an architecture"):
+        encoder_spec(settings(folder))
+    (folder / "config.json").write_text("[")
+    with pytest.raises(InputError, match="damaged"):
+        encoder_spec(settings(folder))
+    with pytest.raises(InputError, match=r"needs model\.encoder"):
+        spec_for(ModelConfig(name="encoder"))
