@@ -251,3 +251,24 @@ def test_the_command_says_what_is_wrong_in_one_line(packed: PackedSet, split: Sp
     command = ["tune", str(packed.folder), "--out", "nowhere", "--key", "train.epoch=int:1..2"]
     with pytest.raises(ConfigError, match=r"train\.epochs"):
         app(command, standalone_mode=False)
+
+
+@pytest.mark.slow
+def test_killed_in_the_midst_of_a_trial_the_study_ends_in_the_same_trials(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    config = changed(quick, {"tune.pruner": "off"})
+    whole = tune(packed, split, config, SPACE, tmp_path / "whole", trials=4)
+    out, study = tmp_path / "out", tmp_path / "study.db"
+    command = [sys.executable, "-c", WORKER, str(packed.folder), str(out), str(study), "4"]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            if line.startswith("trial 3"):
+                worker.kill()
+                break
+    result = tune(packed, split, config, SPACE, out, trials=4, study=study)
+    assert values(result) == values(whole)
+    assert (out / TRIALS_FILE).read_bytes() == (tmp_path / "whole" / TRIALS_FILE).read_bytes()

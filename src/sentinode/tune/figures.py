@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from sentinode.plots.palette import GREY, NORMAL, TUMOUR
 from sentinode.plots.svg import blank, inline_svg, styled
@@ -97,7 +96,9 @@ def importance_figure(importance: Mapping[str, float]) -> str:
 
 
 @styled
-def values_figure(trials: Sequence[TuneTrial], key: str, best: int, label: str) -> str:
+def values_figure(
+    trials: Sequence[TuneTrial], key: str, best: int, label: str, *, logarithmic: bool
+) -> str:
     """Return the objective over the values of one key, as SVG.
 
     Args:
@@ -105,6 +106,7 @@ def values_figure(trials: Sequence[TuneTrial], key: str, best: int, label: str) 
         key: As in ``train.learning_rate``.
         best: Number of the best trial.
         label: What to write at the axis of the objective.
+        logarithmic: Whether the key is drawn on a logarithmic scale.
     """
     figure, axes = blank(4.0, 3.0)
     done = [t for t in trials if t.value is not None]
@@ -117,8 +119,11 @@ def values_figure(trials: Sequence[TuneTrial], key: str, best: int, label: str) 
         axes.set_xlim(-0.5, len(names) - 0.5)
     else:
         places = [float(v) for v in values]
-        if min(places) > 0 and math.log10(max(places) / min(places)) > 1:
+        if logarithmic:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
     for place, trial in zip(places, done, strict=True):
         chosen = trial.number == best
         axes.plot(

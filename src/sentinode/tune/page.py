@@ -47,7 +47,15 @@ def tune_page(result: TuneResult, config: Config) -> str:
         history=Markup(history_figure(result.trials, label, higher=result.objective == "auc")),
         curves=Markup(curves_figure(result.trials, best.number, label)),
         importance=Markup(importance_figure(result.importance)) if result.importance else None,
-        values=[Markup(values_figure(result.trials, k, best.number, label)) for k in keys],
+        values=[
+            Markup(
+                values_figure(
+                    result.trials, k, best.number, label, logarithmic=k in result.logarithmic
+                )
+            )
+            for k in keys
+        ],
+        best_values={key: _cell(value) for key, value in best.params.items()},
         keys=sorted(best.params),
         rows=[_row(t, sorted(best.params)) for t in _ranked(result)],
         toml=resolved_toml(result.config, ("model", "train", "augment")),

@@ -59,6 +59,7 @@ class TuneResult:
         trials: All that are finished.
         best: The best of them, None where none was finished.
         importance: By key, summing to 1; empty below four finished trials.
+        logarithmic: Keys drawn on a logarithmic scale.
         config: The configuration with the best trial's values; None where there is none.
     """
 
@@ -66,6 +67,7 @@ class TuneResult:
     trials: tuple[TuneTrial, ...]
     best: TuneTrial | None
     importance: Mapping[str, float]
+    logarithmic: frozenset[str]
     config: Config | None
 
 
@@ -90,6 +92,12 @@ def collect(study: optuna.Study, config: Config) -> TuneResult:
         trials=trials,
         best=best,
         importance=_importance(study, done),
+        logarithmic=frozenset(
+            key
+            for trial in finished
+            for key, values in trial.distributions.items()
+            if getattr(values, "log", False)
+        ),
         config=changed(config, best.params) if best else None,
     )
 

@@ -170,10 +170,11 @@ def _storage(file: Path) -> BaseStorage:
 
 
 def _pruner(settings: TuneConfig) -> BasePruner:
+    first = settings.spared_epochs + 1  # epoch after which a trial may be ended
     match settings.pruner:
         case "median":
-            return MedianPruner(n_startup_trials=4, n_warmup_steps=settings.spared_epochs)
+            return MedianPruner(n_startup_trials=4, n_warmup_steps=first)
         case "halving":
-            return SuccessiveHalvingPruner(min_resource=max(1, settings.spared_epochs))
+            return SuccessiveHalvingPruner(min_resource=first)
         case "off":
             return NopPruner()
