@@ -214,3 +214,18 @@ def test_damaged_weights_and_other_architectures_are_said(tmp_path: Path) -> Non
         encoder_spec(settings(folder))
     with pytest.raises(InputError, match=r"needs model\.encoder"):
         spec_for(ModelConfig(name="encoder"))
+
+
+def test_code_beside_an_encoder_is_never_run(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "encoder")
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "auto_map": {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"},
+        "attn_implementation": "owner/kernel",
+        "_attn_implementation": "owner/kernel",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    patches = torch.zeros(1, 3, 96, 96)
+    assert torch.isfinite(network_of(folder)(patches)).all()
+    assert not (tmp_path / "ran").exists()

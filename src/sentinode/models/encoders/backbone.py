@@ -22,6 +22,8 @@ __all__ = ["Backbone", "make_backbone", "read_weights"]
 
 LAST_BLOCKS = ("layers", "encoder.layers", "encoder.layer", "blocks")
 CLASSIFIERS = ("head.", "fc.", "classifier.", "class_layers.", "head_dist.")
+NEVER = ("auto_map", "attn_implementation", "quantization_config")
+"""What in a configuration makes transformers run, or fetch, code that is not its own."""
 MONAI = {
     "densenet121": "DenseNet121",
     "densenet169": "DenseNet169",
@@ -160,7 +162,7 @@ def read_weights(backbone: Backbone, library: str, folder: Path, files: list[Pat
     """
     try:
         if library == "transformers":
-            state = _state_of_transformers(type(backbone.model), folder)
+            state = _state_of_transformers(backbone.model, folder)
         else:
             state = {name: t for file in files for name, t in load_file(file).items()}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
@@ -186,9 +188,12 @@ def _transformers(architecture: str, arguments: Mapping[str, Any]) -> Backbone:
     known = library.models.auto.configuration_auto.CONFIG_MAPPING
     if architecture not in known:
         raise InputError(f"transformers {library.__version__} has no model type {architecture!r}")
+    plain = {k: v for k, v in arguments.items() if k not in NEVER and not k.startswith("_")}
     try:
-        config = known[architecture](**arguments)
-        model = library.AutoModel.from_config(config, **_without_pooler(library, config))
+        config = known[architecture](**plain)
+        model = library.AutoModel.from_config(
+            config, trust_remote_code=False, **_without_pooler(library, config)
+        )
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"transformers cannot build {architecture!r}: {error}") from error
     prefix = 0
@@ -209,15 +214,17 @@ def _without_pooler(library: Any, config: Any) -> dict[str, bool]:
     return {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
 
 
-def _state_of_transformers(kind: type[nn.Module], folder: Path) -> dict[str, Tensor]:
-    # transformers itself reads the file: it knows how names changed between its versions.
+def _state_of_transformers(built: Any, folder: Path) -> dict[str, Tensor]:
+    # transformers itself reads the file: it knows how names changed between its versions. The
+    # configuration is the one built from, not the folder's.
     _quiet_transformers()
-    read: Any = kind
+    read: Any = type(built)
     more = {}
     if "add_pooling_layer" in inspect.signature(read.__init__).parameters:
         more["add_pooling_layer"] = False
     model, found = read.from_pretrained(
         folder,
+        config=built.config,
         local_files_only=True,
         use_safetensors=True,
         dtype=torch.float32,
