@@ -239,6 +239,27 @@ def test_hard_negatives_are_the_worst_of_those_asked(phantoms: Path, tmp_path: P
     assert not (tmp_path / "plain" / "hard_negatives.csv").exists()
 
 
+def test_a_run_judges_as_it_predicts(phantoms: Path, tmp_path: Path) -> None:
+    from sentinode.config import Config
+    from sentinode.models import resolve_run
+    from sentinode.predict import predict
+
+    known = phantoms / "annotations" / "ncrf"
+    keys = ("per_slide=12", "hard_pool=12", "hard_share=1.0", "hard_above=0.001", "workers=1")
+    options = [part for key in keys for part in ("--set", f"extract.{key}")]
+    slides = (phantoms / "slides/phantom_000.tif", phantoms / "slides/phantom_001.tif")
+    out = tmp_path / "set"
+    given = (*slides, "--annotations", known, "--out", out, "--hard-negatives", "nodenet-base")
+    text, error = say(*given, *options)
+    assert error is None, error
+    assert "passed over 2 annotation(s) of none of these slides" in text
+    hard = pd.read_csv(out / "hard_negatives.csv")
+    assert len(hard)
+    table = predict(resolve_run("nodenet-base"), out, Config()).frame.set_index("id")
+    ids = [f"{row.slide}_{row.x}_{row.y}" for row in hard.itertuples()]
+    np.testing.assert_allclose(hard["probability"], table.loc[ids, "probability"], atol=1e-3)
+
+
 def say(*arguments: object) -> tuple[str, Exception | None]:
     done = CliRunner().invoke(app, ["extract", *map(str, arguments)])
     return done.output, done.exception  # type: ignore[return-value]

@@ -61,8 +61,10 @@ def extract_command(
     settings = config_of(config, overrides)
     reading = _reading(classes or [], mask_values, settings.extract.outside == "unknown")
     jobs, strays = _jobs(slides, annotations or [], normal, reading, mpp)
-    for stray in strays:
-        typer.echo(f"passed over {stray}: of none of these slides")
+    if strays:
+        typer.echo(
+            f"passed over {len(strays):,} annotation(s) of none of these slides: {strays[0]}"
+        )
     judge = _judge(hard_negatives, settings) if hard_negatives is not None else None
     made = extract(jobs, out, settings.extract, settings.pack, judge, keep_going)
     _tell(made.record, out)

@@ -2,7 +2,7 @@
 
 from sentinode.phantom.cohort import CohortSummary, write_cohort
 from sentinode.phantom.patches import Cut, draw_patches, label_of
-from sentinode.phantom.section import Section, make_section
+from sentinode.phantom.section import Section, make_section, write_section
 from sentinode.phantom.slide import MPP, SIDE, Slide, make_slide
 from sentinode.slides import write_pyramid
 
@@ -19,4 +19,5 @@ __all__ = [
     "make_slide",
     "write_cohort",
     "write_pyramid",
+    "write_section",
 ]

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sentinode.core import make_folder, need_disk
+from sentinode.phantom.annotations import write_annotations
 from sentinode.phantom.slide import MPP, Slide, make_slide
 from sentinode.phantom.tissue import Field, smooth_noise
+from sentinode.slides import write_pyramid
 from sentinode.types import UInt8Array
 
-__all__ = ["Section", "make_section"]
+__all__ = ["Section", "make_section", "write_section"]
 
 NODE = 1792  # px, side of the square in which a node lies
 DIFFERENT = 8  # nodes drawn anew; more of them are these, turned
 GLASS = 243
 PEN_PX, BUBBLE_PX = (300, 600), (350, 700)
+SOFTWARE = "sentinode phantom"
+BYTES_PER_PX = 14  # arrays and files
 INKS = ((0.15, 0.35, 0.8), (0.1, 0.55, 0.3), (0.13, 0.13, 0.14))
 
 
@@ -45,7 +52,12 @@ class Section:
 
 
 def make_section(
-    seed: int, side: int, share: float = 0.33, pale: float = 1.0, marks: bool = True
+    seed: int,
+    side: int,
+    share: float = 0.33,
+    pale: float = 1.0,
+    marks: bool = True,
+    folder: Path | None = None,
 ) -> Section:
     """Make a section: the same each time.
 
@@ -55,16 +67,21 @@ def make_section(
         share: Of the slide that is tissue, at most about 0.6.
         pale: By which the optical density of all tissue is multiplied.
         marks: Whether there are pen strokes and a bubble.
+        folder: Where its arrays are kept, memory-mapped: they need not fit in memory. It has to
+            stay as long as the section is used.
     """
     rng = np.random.default_rng((seed, 11))
-    image = _glass(rng, side)
-    tumour, tissue, pen, bubble = (np.zeros((side, side), bool) for _ in range(4))
+    image = _glass(rng, _room(folder, "image", (side, side, 3), np.uint8))
+    tumour, tissue, pen, bubble = (
+        _room(folder, name, (side, side), bool) for name in ("tumour", "tissue", "pen", "bubble")
+    )
+    covered = 0
     node = min(NODE, side // 2)
     across = max(1, side // node)
     places = rng.permutation(across**2)
     drawn: list[Slide] = []
     for number, place in enumerate(places):
-        if tissue.mean(dtype=np.float64) >= share:
+        if covered >= share * side**2:
             break
         if len(drawn) < DIFFERENT:
             drawn.append(make_slide(seed, number, node))
@@ -78,6 +95,7 @@ def make_section(
         inside = _turned(slide.tissue, turn) & _outline(rng, node)
         _lay(image[here], _turned(slide.image, turn), inside, pale)
         tissue[here] |= inside
+        covered += int(inside.sum())
         tumour[here] |= _turned(slide.mask, turn) & inside
     if marks:
         _bubble(rng, image, bubble, tissue)
@@ -86,15 +104,63 @@ def make_section(
     return Section(image, tumour, tissue, pen, bubble)
 
 
+def write_section(out: Path, seed: int, side: int, share: float = 0.33) -> str:
+    """Write a section as a pyramidal TIFF with its masks and annotations, in little memory.
+
+    Args:
+        out: Gets ``slides/NAME.tif``, ``slides/NAME_mask.tif`` (tumour), ``tissue/NAME.tif`` and
+            the outlines of the tumour in ``annotations/``, as `write_annotations` has them. What
+            is there already is kept.
+        seed: As of :func:`make_section`.
+        side: As of :func:`make_section`.
+        share: As of :func:`make_section`.
+
+    Returns:
+        The slide's name.
+
+    Raises:
+        DiskFullError: There is no room.
+    """
+    name = f"section_{seed:03d}_{side}"
+    image = out / "slides" / f"{name}.tif"
+    if image.is_file():
+        return name
+    need_disk(out, side * side * BYTES_PER_PX, "the section")
+    make_folder(out)
+    with TemporaryDirectory(dir=out, prefix=".section-") as folder:
+        section = make_section(seed, side, share, folder=Path(folder))
+        for path, mask in (
+            (image.with_name(f"{name}_mask.tif"), section.tumour),
+            (out / "tissue" / f"{name}.tif", section.tissue),
+        ):
+            write_pyramid(path, mask.view(np.uint8), section.mpp, SOFTWARE)
+        write_annotations(out / "annotations", name, section.tumour)
+        write_pyramid(image, section.image, section.mpp, SOFTWARE)  # last: with it, all is there
+    return name
+
+
 def _turned(image: NDArray[Any], turn: int) -> NDArray[Any]:
     flipped = image[:, ::-1] if turn >= 4 else image
     return np.rot90(flipped, turn % 4)
 
 
-def _glass(rng: np.random.Generator, side: int) -> UInt8Array:
+def _room(folder: Path | None, name: str, shape: tuple[int, ...], dtype: type[Any]) -> NDArray[Any]:
+    if folder is None:
+        return np.zeros(shape, dtype)
+    room: NDArray[Any] = np.lib.format.open_memmap(
+        folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
+    )
+    return room
+
+
+def _glass(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
+    """Fill an image with glass, in place."""
+    side = len(image)
     grain = rng.normal(GLASS, 1.2, (512, 512, 3)).round().astype(np.uint8)
-    times = -(-side // 512)
-    return np.tile(grain, (times, times, 1))[:side, :side].copy()
+    row = np.tile(grain, (1, -(-side // 512), 1))[:, :side]
+    for top in range(0, side, 512):
+        image[top : top + 512] = row[: min(512, side - top)]
+    return image
 
 
 def _outline(rng: np.random.Generator, node: int) -> NDArray[np.bool_]:
