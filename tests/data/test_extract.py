@@ -200,6 +200,8 @@ def test_a_finished_set_is_kept_and_a_changed_one_is_not(phantoms: Path, tmp_pat
     assert (tmp_path / "set" / "images.npy").stat().st_mtime_ns == before
     changed = cut(phantoms, tmp_path / "set", config.model_copy(update={"per_slide": 5}))
     assert changed.packed.manifest.frame.groupby(["slide", "label"]).size().max() == 5
+    with pytest.raises(InputError, match="would change the scale"):
+        extract(jobs(phantoms), tmp_path / "set", config, PackConfig(resize=48))
 
 
 def red_judge(asked: list[str]) -> Judge:
@@ -306,6 +308,7 @@ def test_options_that_do_not_fit(phantoms: Path, tmp_path: Path) -> None:
         ("--class", "Stroma", "NAME=MEANING"),
         ("--class", "Stroma=benign", "unknown meaning 'benign'"),
         ("--mask-values", "two", "whole numbers"),
+        ("--mask-values", "9-2", "whole numbers"),
         ("--mpp", "9", "coarser than the patches"),
         ("--set", "extract.centre=33", "middle"),
         ("--hard-negatives", "nothing-there", "no run"),

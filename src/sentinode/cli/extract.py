@@ -103,7 +103,10 @@ def _values(text: str | None) -> tuple[int, ...]:
     for part in text.split(",") if text else []:
         low, _, high = part.partition("-")
         try:
-            values += range(int(low), int(high or low) + 1)
+            some = range(int(low), int(high or low) + 1)
+            if not some:
+                raise ValueError
+            values += some
         except ValueError as error:
             raise InputError(
                 f"--mask-values expects whole numbers, as in 2 or 1,3 or 128-255; got {text!r}"

@@ -73,10 +73,11 @@ def extract(
 
     Raises:
         InputError: A slide cannot be used and ``keep_going`` is not given, or none can, or there
-            is no place for a patch on any.
+            is no place for a patch on any; or packing would change the patches' size.
         DiskFullError: There is no room.
         BusyError: Another process writes to ``out``.
     """
+    _check_resize(config, packing)
     stamp = _stamp(jobs, config, judge)
     kept = _kept(out, stamp)
     if kept is not None:
@@ -85,6 +86,7 @@ def extract(
     work = out / ".extract"
     with folder_lock(work):
         _begin(work, stamp)
+        (out / EXTRACT_FILE).unlink(missing_ok=True)  # or it would vouch for what is packed now
         looked = _surveys(usable, work, config)
         problems |= {s.job.name: s.facts["problem"] for s in looked if "problem" in s.facts}
         _stop_at(problems, len(jobs), keep_going)
@@ -97,6 +99,14 @@ def extract(
         _write(out, record, table[table["probability"].notna()], judge)
     shutil.rmtree(work)
     return Extraction(packed, record)
+
+
+def _check_resize(config: ExtractConfig, packing: PackConfig) -> None:
+    if packing.resize not in (None, config.size):
+        raise InputError(
+            f"pack.resize = {packing.resize} would change the scale of patches cut at "
+            f"{config.mpp:.3g} µm/px; give --set extract.size and --set extract.mpp instead"
+        )
 
 
 def _stamp(jobs: Sequence[Job], config: ExtractConfig, judge: Judge | None) -> str:
