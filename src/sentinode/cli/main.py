@@ -23,6 +23,7 @@ from sentinode.cli.encoders import encoders_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.explain import explain_command
 from sentinode.cli.explore import explore_command
+from sentinode.cli.export import export_command
 from sentinode.cli.extract import extract_command
 from sentinode.cli.import_keras import import_keras_command
 from sentinode.cli.model import model_command
@@ -93,6 +94,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate_command,
     "card": card_command,
     "explain": explain_command,
+    "export": export_command,
     "submission": submission_command,
     "doctor": doctor_command,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,17 @@ def provenance(
     config: Mapping[str, Any] | None = None,
     inputs: Mapping[str, str] | None = None,
     seeds: Mapping[str, int] | None = None,
+    packages: Sequence[str] = (),
 ) -> Provenance:
-    """Collect the provenance of what a stage is about to write; holds no time and no path."""
+    """Collect the provenance of what a stage is about to write; holds no time and no path.
+
+    Args:
+        stage: The stage that writes.
+        config: The part of the configuration that it used.
+        inputs: Hash of each input by its role.
+        seeds: Every seed used, by its role.
+        packages: Those that shape this result, besides the ones always named.
+    """
     settings = dict(config or {})
     return Provenance(
         stage=stage,
@@ -72,7 +81,7 @@ def provenance(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         processor=processor_name(),
-        packages=_versions(),
+        packages=_versions([*PACKAGES, *packages]),
         config=settings,
         config_hash=hash_json(settings),
         inputs=dict(inputs or {}),
@@ -90,9 +99,9 @@ def processor_name() -> str:
     return platform.processor()
 
 
-def _versions() -> dict[str, str]:
+def _versions(names: Sequence[str]) -> dict[str, str]:
     found = {}
-    for name in PACKAGES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

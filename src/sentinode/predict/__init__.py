@@ -22,6 +22,7 @@ from sentinode.predict.runtimes import (
     TorchRuntime,
     openvino,
     runtime_of,
+    silence,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "predict_set",
     "runtime_of",
     "set_logits",
+    "silence",
 ]

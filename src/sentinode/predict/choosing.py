@@ -24,8 +24,8 @@ RUN_FILE, WEIGHTS_FILE = "run.json", "model.safetensors"  # of models, which nee
 FASTEST = (
     ("openvino", "int8"),
     ("openvino", "bfloat16"),
-    ("onnx", "int8"),
     ("openvino", "float32"),
+    ("onnx", "int8"),
     ("onnx", "float32"),
 )
 """Exports from the fastest on, as measured; PyTorch comes behind them."""

@@ -215,6 +215,7 @@ def _note(job: _Job, made_by: dict[str, Any], input_hash: str) -> dict[str, Any]
         "predict",
         config=job.config.predict.fingerprint(),
         inputs={"weights": job.choice.weights_hash, "input": input_hash},
+        packages=("onnxruntime", "openvino") if isinstance(job.choice.source, Export) else (),
     )
     remarks = {"remarks": list(job.choice.remarks)} if job.choice.remarks else {}
     return (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 from abc import ABC, abstractmethod
 from types import ModuleType
@@ -34,6 +35,7 @@ __all__ = [
     "openvino",
     "openvino_computes",
     "runtime_of",
+    "silence",
 ]
 
 INPUT, OUTPUT = "patches", "logit"
@@ -196,8 +198,20 @@ def runtime_of(source: Run | Export, config: PredictConfig, batch_size: int) -> 
     )
 
 
+def silence() -> None:
+    """Switch the telemetry of OpenVINO, NNCF and ONNX Runtime off; before any of them is imported.
+
+    OpenVINO and NNCF send through one package and do without where that cannot be imported. ONNX
+    Runtime opens its own store, and asks its own server, on being imported, unless it is told not
+    to by the environment.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 def onnxruntime() -> ModuleType:
-    """Import ONNX Runtime, its telemetry switched off (it has one on Windows)."""
+    """Import ONNX Runtime without its telemetry."""
+    silence()
     import onnxruntime as ort
 
     ort.disable_telemetry_events()
@@ -215,11 +229,8 @@ def _onnx_errors() -> tuple[type[Exception], ...]:
 
 
 def openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry, which it does without where that is not installed.
-
-    NNCF asks the same package, so that it keeps silent, too.
-    """
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    """Import OpenVINO without its telemetry."""
+    silence()
     import openvino as ov
 
     return ov  # type: ignore[no-any-return]
