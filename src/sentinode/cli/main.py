@@ -34,6 +34,7 @@ from sentinode.cli.reproduce import reproduce_command
 from sentinode.cli.run import demo_command, run_command
 from sentinode.cli.settings import config_command, init_command
 from sentinode.cli.show import show_command
+from sentinode.cli.slide import slide_command
 from sentinode.cli.split import split_command
 from sentinode.cli.stain import stain_command
 from sentinode.cli.submission import submission_command
@@ -96,6 +97,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "explain": explain_command,
     "export": export_command,
     "submission": submission_command,
+    "slide": slide_command,
     "doctor": doctor_command,
 }
 for name, command in COMMANDS.items():

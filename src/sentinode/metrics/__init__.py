@@ -14,6 +14,16 @@ from sentinode.metrics.calibration import (
 )
 from sentinode.metrics.counts import confusion_counts, count_metrics, outcomes
 from sentinode.metrics.delong import delong, delong_interval, delong_test
+from sentinode.metrics.foci import (
+    FROC_AT,
+    Detections,
+    Froc,
+    focus_class,
+    focus_diameters,
+    froc,
+    join_foci,
+    match_detections,
+)
 from sentinode.metrics.intervals import Draws, Spread, bootstrap, spread
 from sentinode.metrics.maps import (
     area_matched_iou,
@@ -40,13 +50,16 @@ from sentinode.metrics.ranking import (
 from sentinode.metrics.thresholds import ThresholdRule, choose_threshold
 
 __all__ = [
+    "FROC_AT",
     "Binning",
     "BoolArray",
     "Contrast",
     "CurvePoints",
+    "Detections",
     "Draws",
     "Estimate",
     "FloatArray",
+    "Froc",
     "IntArray",
     "Ranking",
     "Recalibration",
@@ -69,9 +82,14 @@ __all__ = [
     "delong_test",
     "effective_area",
     "expected_calibration_error",
+    "focus_class",
+    "focus_diameters",
+    "froc",
     "heterogeneity",
     "holm",
+    "join_foci",
     "log_loss_terms",
+    "match_detections",
     "mean_interval",
     "outcomes",
     "pixel_auc",
