@@ -59,7 +59,8 @@ def _regions(mask: BoolArray, mm_per_px: float, gap_mm: float) -> Labels:
     reach = gap_mm / mm_per_px / 2
     margin = int(np.ceil(reach)) + 1
     around = np.pad(mask, margin)
-    near = ndimage.distance_transform_edt(~around) < reach if around.any() else around
+    # half a px from the centre of a tumour px to its border, which matters on coarse maps
+    near = ndimage.distance_transform_edt(~around) < reach + 0.5 if around.any() else around
     filled = ndimage.binary_fill_holes(near | around)
     labels = ndimage.label(filled, structure=EVERYWHERE)[0]
     inner: Labels = labels[margin:-margin, margin:-margin].astype(np.int32)
@@ -69,9 +70,9 @@ def _regions(mask: BoolArray, mm_per_px: float, gap_mm: float) -> Labels:
 def focus_diameters(labels: Labels, count: int, mm_per_px: float) -> FloatArray:
     """Return the longest diameter of each focus in mm, float64 (count,).
 
-    Measured between the centres of the px farthest apart: on a map whose squares count as tumour
-    when they touch it, extent between outer borders would be one square too long on average. A
-    focus of one px has its side.
+    Measured between the centres of the px farthest apart: without bias where a px belongs to a
+    focus when its centre does, and about one px too long where it does as soon as it is touched.
+    A focus of one px has its side.
 
     Args:
         labels: int32 (H, W), as of :func:`join_foci`.

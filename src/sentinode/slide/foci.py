@@ -14,6 +14,7 @@ from sentinode.metrics import focus_class, focus_diameters, join_foci
 __all__ = ["Focus", "find_foci", "peaks", "slide_score"]
 
 PEAK_REACH_MM = 0.2
+SMOOTH = 0.8  # positions, so that one by chance does not make a detection
 
 
 @final
@@ -91,10 +92,10 @@ def peaks(
         least: Probability below which nothing is a detection.
 
     Returns:
-        int64 (D, 2), row and column, and float64 (D,), the mean probability of 3x3 positions.
+        int64 (D, 2), row and column, and float64 (D,), the smoothed probability.
     """
     known = np.nan_to_num(np.asarray(probability, np.float64), nan=0.0)
-    smooth = ndimage.uniform_filter(known, 3)
+    smooth = ndimage.gaussian_filter(known, SMOOTH, mode="nearest")
     reach = max(1, round(PEAK_REACH_MM / cell_mm))
     axis = np.arange(-reach, reach + 1)
     near = np.hypot(axis[:, None], axis[None]) <= reach

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,9 +19,10 @@ from sentinode.types import RESEARCH_USE_ONLY, UInt8Array
 __all__ = ["shrunk", "write_overlay"]
 
 DPI = 100
-COLOURS = "viridis"  # low is near the tissue's own colour, high stands out from it
-OPAQUE = 0.6
-MARGIN_PX, LEGEND_PX, NARROWEST_PX = 20, 90, 560
+# low is near the tissue's own colour and lets it through, high stands out from it
+COLOURS = colormaps["viridis"](np.linspace(0, 1, 256))
+COLOURS[:, 3] = np.linspace(0.15, 0.65, 256)
+MARGIN_PX, TITLE_PX, LEGEND_PX, NARROWEST_PX = 20, 46, 90, 560
 BARS_MM = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 
 
@@ -46,7 +48,7 @@ def write_overlay(
     """
     height, width = picture.shape[:2]
     wide = max(width + 2 * MARGIN_PX, NARROWEST_PX)
-    tall = height + 2 * MARGIN_PX + 2 * LEGEND_PX
+    tall = height + MARGIN_PX + TITLE_PX + LEGEND_PX
     figure = Figure(figsize=(wide / DPI, tall / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     left = (wide - width) / 2 / wide
@@ -60,10 +62,9 @@ def write_overlay(
         shown = axes.imshow(
             np.ma.masked_invalid(probability),
             extent=extent,
-            cmap=COLOURS,
+            cmap=ListedColormap(COLOURS),
             vmin=0,
             vmax=1,
-            alpha=OPAQUE,
             interpolation="none",
         )
         known = np.nan_to_num(probability, nan=0.0)

@@ -84,9 +84,11 @@ def tissue_mask(picture: UInt8Array, mpp: float) -> NDArray[np.bool_]:
     pen = _pen(red, green, blue, px_mm2, mpp)
     gray = colour < GRAY * ndimage.gaussian_filter(green, USUAL_MPP / mpp)
     mask = (colour > _limit(colour)) & ~gray & ~pen
-    mask = ndimage.binary_opening(mask, iterations=1)
+    # tissue that reaches the picture's border goes on beyond it
+    mask = ndimage.binary_opening(np.pad(mask, 2, mode="edge"))[2:-2, 2:-2]
     mask = _without_small(mask, SMALLEST_MM2 / px_mm2)
-    mask = ~_without_small(~mask, HOLE_MM2 / px_mm2)
+    holes = ndimage.binary_fill_holes(mask) & ~mask
+    mask = mask | (holes & ~_without_small(holes, HOLE_MM2 / px_mm2))
     found: NDArray[np.bool_] = mask & ~pen
     return found
 
