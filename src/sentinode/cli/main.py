@@ -32,6 +32,7 @@ from sentinode.cli.phantom import phantom_command
 from sentinode.cli.predict import predict_command
 from sentinode.cli.reproduce import reproduce_command
 from sentinode.cli.run import demo_command, run_command
+from sentinode.cli.score_maps import score_maps_command
 from sentinode.cli.settings import config_command, init_command
 from sentinode.cli.show import show_command
 from sentinode.cli.slide import slide_command
@@ -96,6 +97,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "card": card_command,
     "explain": explain_command,
     "export": export_command,
+    "score-maps": score_maps_command,
     "submission": submission_command,
     "slide": slide_command,
     "doctor": doctor_command,

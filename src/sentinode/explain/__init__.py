@@ -6,12 +6,15 @@ from sentinode.explain.fields import Field, fields_of
 from sentinode.explain.layers import Chosen, choose_layer
 from sentinode.explain.methods import CAMS, METHODS, Direction, Explainer, Method
 from sentinode.explain.regions import MaskedPatches, cut_regions
+from sentinode.explain.scoretable import write_scores
+from sentinode.explain.scoring import SCORES, ScoredRun, score_run, tumour_patches
 
 __all__ = [
     "CAMS",
     "METHODS",
     "PAGE",
     "PICKS",
+    "SCORES",
     "Chosen",
     "Direction",
     "Explained",
@@ -21,10 +24,14 @@ __all__ = [
     "MaskedPatches",
     "Method",
     "Pick",
+    "ScoredRun",
     "choose_layer",
     "cut_regions",
     "explain",
     "fields_of",
     "list_names",
     "read_list",
+    "score_run",
+    "tumour_patches",
+    "write_scores",
 ]

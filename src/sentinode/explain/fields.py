@@ -125,10 +125,10 @@ def _rows_seen(
 def place(maps: Tensor, field: Field) -> FloatArray:
     """Put values of a layer's positions where these positions lie on the patch.
 
-    Between the centres of what neighbouring positions see, values are interpolated linearly;
-    beyond the outermost centre they fall to 0 within one distance, unless the patch ends there.
-    Merely stretching a map over the patch, as is common, misplaces the maps of a network without
-    padding, whose positions all lie near the middle.
+    Between the centres of what neighbouring positions see, values are interpolated linearly; the
+    outermost value holds to the edge, since nothing else sees what lies there. Merely stretching
+    a map over the patch, as is common, misplaces the maps of a network without padding, whose
+    positions all lie near the middle.
 
     Args:
         maps: float (N, h, w).
@@ -149,10 +149,8 @@ def _interpolation(field: Field) -> FloatArray:
     centres = field.centres
     reach = np.abs(pixels[:, None] - centres) / field.jump
     tents = np.maximum(0.0, 1 - reach)
-    if centres[0] < field.jump:  # the patch ends before the tent does
-        tents[pixels < centres[0], 0] = 1.0
-    if field.side - centres[-1] < field.jump:
-        tents[pixels > centres[-1], -1] = 1.0
+    tents[pixels < centres[0], 0] = 1.0
+    tents[pixels > centres[-1], -1] = 1.0
     return tents
 
 
