@@ -21,10 +21,12 @@ from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
 from sentinode.cli.encoders import encoders_command
 from sentinode.cli.evaluate import evaluate_command
+from sentinode.cli.examples import examples_command
 from sentinode.cli.explain import explain_command
 from sentinode.cli.explore import explore_command
 from sentinode.cli.export import export_command
 from sentinode.cli.extract import extract_command
+from sentinode.cli.features import features_command
 from sentinode.cli.import_keras import import_keras_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
@@ -97,6 +99,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "card": card_command,
     "explain": explain_command,
     "export": export_command,
+    "examples": examples_command,
+    "features": features_command,
     "score-maps": score_maps_command,
     "submission": submission_command,
     "slide": slide_command,

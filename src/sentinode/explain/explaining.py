@@ -30,10 +30,27 @@ from sentinode.models import Run, choose_compute, deterministic
 from sentinode.plots import panels_png
 from sentinode.types import RESEARCH_USE_ONLY, Fold, UInt8Array
 
-__all__ = ["PAGE", "Explained", "How", "chosen_patches", "explain", "file_name", "outcome"]
+__all__ = [
+    "PAGE",
+    "Explained",
+    "How",
+    "caption",
+    "chosen_patches",
+    "described",
+    "explain",
+    "file_name",
+    "outcome",
+    "said_of",
+]
 
 PAGE, TABLE, NOTE, PANELS = "explain.html", "explained.csv", "explain.json", "panels"
 CLUSTERED = 5000
+PICKED_AS: dict[Pick, str] = {
+    "certain": "most certain",
+    "uncertain": "least certain",
+    "wrong": "wrong",
+    "diverse": "unlike each other",
+}
 
 
 @final
@@ -152,7 +169,8 @@ def explain(
         rows, picked, chosen = chosen_patches(patches, picks, count, examples, how.threshold)
         images = patches.read(rows)
         maps = _drawn(explainer, images)
-        table = _table(patches.table.iloc[rows], picked, maps, how.threshold)
+        table = described(patches.table.iloc[rows], picked, how.threshold)
+        table = table.assign(**_shares(maps))
         note = _note(run, patches, how, config)
         said = said_of(explainer, how)
         explained = Explained(table, images, maps, said, chosen, how, run.spec.name, note)
@@ -195,8 +213,7 @@ def chosen_patches(
             why.setdefault(row, []).append(pick)
     if not why:
         raise InputError("no patch was picked: none is wrong; add another --pick, as certain")
-    said = f"up to {count} each of the most {', '.join(picks)}".replace("most diverse", "diverse")
-    said = said.replace("most wrong", "wrong").replace("uncertain", "least certain")
+    said = f"up to {count} each: {', '.join(PICKED_AS[pick] for pick in picks)}"
     return list(why), [", ".join(names) for names in why.values()], said
 
 
@@ -233,21 +250,25 @@ def _drawn(explainer: Explainer, images: UInt8Array) -> FloatArray:
     return np.concatenate(parts)
 
 
-def _table(
-    table: pd.DataFrame, picked: list[str], maps: FloatArray, threshold: float
-) -> pd.DataFrame:
+def described(table: pd.DataFrame, picked: list[str], threshold: float) -> pd.DataFrame:
+    """Return id, slide, label, probability, predicted, confidence, outcome, picked of patches."""
     p = table["probability"].to_numpy(float)
     called = p >= threshold
-    side = maps.shape[1]
     made = table[["id", "slide", "label", "probability"]].reset_index(drop=True)
     made["predicted"] = np.where(called, "tumour", "normal")
     made["confidence"] = np.where(called, p, 1 - p)
     made["outcome"] = [outcome(v, c) for v, c in zip(made["label"], called, strict=True)]
     made["picked"] = picked
-    made["centre"] = positive_share(maps, centre_square(side)) if side >= 32 else np.nan
-    made["border"] = positive_share(maps, border_frame(side))
-    made["area"] = effective_area(maps)
     return made
+
+
+def _shares(maps: FloatArray) -> dict[str, Any]:
+    side = maps.shape[1]
+    return {
+        "centre": positive_share(maps, centre_square(side)) if side >= 32 else np.nan,
+        "border": positive_share(maps, border_frame(side)),
+        "area": effective_area(maps),
+    }
 
 
 def _note(run: Run, patches: Patches, how: How, config: Config) -> dict[str, Any]:
