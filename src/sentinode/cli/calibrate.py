@@ -89,6 +89,8 @@ def _chosen(predictions: Predictions, folds: str | None) -> Predictions:
 
 
 def _say(calibration: Calibration) -> None:
+    from sentinode.evaluate import made_worse
+
     if calibration.method == "temperature":
         typer.echo(f"temperature {1 / calibration.slope:.3f}, on {calibration.fitted_on}")
     else:
@@ -97,9 +99,11 @@ def _say(calibration: Calibration) -> None:
     for name, before in calibration.before.items():
         after = calibration.after.get(name)
         typer.echo(f"{SAID[name]:<18} {before:.4f}" + ("" if after is None else f"   {after:.4f}"))
-    if calibration.after["log_loss"] >= calibration.before["log_loss"]:
+    worse = [SAID[name] for name in made_worse(calibration)]
+    if worse:
         typer.echo(
-            "warning: the calibration makes the log-loss worse on patches it was not fitted to; "
-            "remove calibration.json, or calibrate on more patches",
+            f"warning: the calibration makes the {', '.join(worse)} worse on patches it was not "
+            "fitted to; remove calibration.json, take a simpler method, or calibrate on more "
+            "patches",
             err=True,
         )

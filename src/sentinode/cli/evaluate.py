@@ -27,48 +27,59 @@ def evaluate_command(
         typer.Option("--run", help="The run that predicted, for its training; folder or name."),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="CSV id,label (and slide) joined by id.")
+        Path | None,
+        typer.Option("--labels", help="Table id,label (and slide, centre) joined by id."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=THEIRS",
+            help="What a column is called in the files, as in probability=tumor_score or "
+            "id=patch; may be repeated.",
+        ),
     ] = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
     """Score predictions: figures with intervals, curves, and a report to read."""
     from sentinode.core import run_folder
-    from sentinode.evaluate import evaluate, headline_lines, write_report
+    from sentinode.evaluate import column_names, evaluate, headline_lines, write_report
     from sentinode.tables import PackedSet
 
     settings = config_of(config, overrides).evaluate
     opened = PackedSet.open(packed) if packed is not None else None
+    scored, centres = _predictions(predictions, labels, column_names(column or []))
     report = evaluate(
-        _predictions(predictions, labels),
+        scored,
         settings,
         packed=opened,
         split=_split(opened),
         run_folder=None if run is None else run_folder(run),
+        centres=centres,
     )
     page = write_report(report, out, packed=opened)
     for line in headline_lines(report):
         typer.echo(line)
+    for warning in report.warnings:
+        typer.echo(f"note: {warning}", err=True)
     typer.echo(f"report: {page}")
 
 
-def _predictions(path: Path, labels: Path | None) -> Predictions:
-    import pandas as pd
+def _predictions(
+    path: Path, labels: Path | None, names: dict[str, str]
+) -> tuple[Predictions, dict[str, str]]:
+    """Return predictions with the labels joined to them, and the centre of each id known."""
+    from sentinode.evaluate import read_labels, read_predictions, with_labels
 
-    from sentinode.errors import InputError, MissingInputError
-    from sentinode.evaluate import with_labels
-    from sentinode.tables import Predictions
-
-    predictions = Predictions.read(path)
+    read = read_predictions(path, names)
     if labels is None:
-        return predictions
-    if not labels.is_file():
-        raise MissingInputError(f"no labels at {labels}")
-    try:
-        table = pd.read_csv(labels, dtype={"id": "string", "slide": "string"})
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{labels}: expected CSV with a header, {error}") from error
-    return with_labels(predictions, table)
+        return read.predictions, read.centres
+    table = read_labels(labels, names)
+    joined, centres = with_labels(read.predictions, table), dict(read.centres)
+    if "centre" in table:
+        known = table[table["centre"].notna()]
+        centres |= dict(zip(known["id"].astype(str), known["centre"].astype(str), strict=True))
+    return joined, centres
 
 
 def _split(packed: PackedSet | None) -> Split | None:

@@ -40,6 +40,7 @@ from sentinode.cli.show import show_command
 from sentinode.cli.slide import slide_command
 from sentinode.cli.split import split_command
 from sentinode.cli.stain import stain_command
+from sentinode.cli.stress import stress_command
 from sentinode.cli.submission import submission_command
 from sentinode.cli.train import train_command
 from sentinode.cli.tune import tune_command
@@ -102,6 +103,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "examples": examples_command,
     "features": features_command,
     "score-maps": score_maps_command,
+    "stress": stress_command,
     "submission": submission_command,
     "slide": slide_command,
     "doctor": doctor_command,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sentinode.tables import Predictions
 
 LINES_SAID = 10
+SHIFTED, FEWEST = 0.2, 50
 RUN_HELP = (
     "Run folder, the folder of an export, or the name of weights that come with the package, as in "
     "nodenet-base."
@@ -77,6 +78,14 @@ def _tell(predictions: Predictions, out: Path, seconds: float) -> None:
         typer.echo(f"left out {name}: {why}" if number < LINES_SAID else "...", err=True)
         if number == LINES_SAID:
             break
+    shift = note.get("calibration", {}).get("shift", 0.0)
+    if shift >= SHIFTED and count >= FEWEST:
+        typer.echo(
+            f"warning: these patches do not look like those the calibration was fitted on (their "
+            f"logits differ by {shift:.2f}, Kolmogorov-Smirnov): another stain or scanner, or "
+            "another share of tumour; do not take the probabilities at their word",
+            err=True,
+        )
     probability = predictions.frame["probability"]
     seen = f", {note['orientations']} orientations" if note["orientations"] > 1 else ""
     typer.echo(

@@ -12,6 +12,7 @@ from sentinode.config.sections import (
     PhantomConfig,
     PredictConfig,
     SplitConfig,
+    StressConfig,
     TuneConfig,
 )
 from sentinode.config.slide import SlideConfig
@@ -32,6 +33,7 @@ __all__ = [
     "Section",
     "SlideConfig",
     "SplitConfig",
+    "StressConfig",
     "TrainConfig",
     "TuneConfig",
     "changed",

@@ -27,6 +27,7 @@ __all__ = [
     "PhantomConfig",
     "PredictConfig",
     "SplitConfig",
+    "StressConfig",
     "TuneConfig",
 ]
 
@@ -185,12 +186,34 @@ class EvaluateConfig(Section):
     miss_cost: float = Field(
         1.0, gt=0, description="Cost of a miss in false alarms, for the rule cost."
     )
+    prevalences: tuple[Fraction, ...] = Field(
+        (0.01, 0.05, 0.4), description="Shares of tumour for which precision is told."
+    )
+    coverages: tuple[Fraction, ...] = Field(
+        (0.9, 0.95, 0.99), description="Coverages that conformal sets are fitted for."
+    )
+    stains: int = Field(
+        4, ge=0, le=12, description="Stain clusters to report by, with --packed; 0 or 1 none."
+    )
     resamples: int = Field(2000, ge=100, description="Bootstrap resamples of an interval.")
     confidence: Fraction = Field(0.95, description="Coverage of an interval.")
     seed: Seed = Field(42, description="Seed of the resamples.")
     examples: int = Field(
         12, ge=0, le=100, description="Example patches of each kind in the report."
     )
+
+
+class StressConfig(Section):
+    """How a network is put under stress."""
+
+    patches: int | None = Field(
+        None, ge=20, description="Test at most this many patches, drawn with the seed; none all."
+    )
+    stains: int = Field(
+        3, ge=2, le=12, description="Stain clusters of the set that its patches are moved toward."
+    )
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
+    seed: Seed = Field(42, description="Seed of the patches drawn, the noise and the resamples.")
 
 
 class PhantomConfig(Section):
@@ -244,4 +267,5 @@ class Config(Section):
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="How they are scored.")
     slide: SlideConfig = Field(SlideConfig(), description="From a slide to a map.")
     tune: TuneConfig = Field(TuneConfig(), description="How keys are chosen by trials.")
+    stress: StressConfig = Field(StressConfig(), description="How a network is put under stress.")
     phantom: PhantomConfig = Field(PhantomConfig(), description="The synthetic cohort.")

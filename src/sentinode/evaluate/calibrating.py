@@ -24,10 +24,11 @@ from sentinode.metrics import (
 )
 from sentinode.tables import Calibration, CalibrationMethod, Predictions, Unit
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "made_worse"]
 
 FEWEST = 50  # patches of either label
 PARTS = 5
+QUANTILES = 101
 
 
 def calibrate(
@@ -72,10 +73,20 @@ def calibrate(
         weights_sha256=weights_sha256,
         fitted_on=_said(units, unit, sorted(frame["fold"].dropna().unique())),
         patches=len(y),
+        quantiles=tuple(np.quantile(z, np.linspace(0, 1, QUANTILES)).tolist()),
         before=_figures(y, expit(z), units),
         after=_figures(y, after, units),
         provenance=provenance,
     )
+
+
+def made_worse(calibration: Calibration) -> tuple[str, ...]:
+    """Return the figures that a calibration makes worse on patches that it was not fitted to.
+
+    Log-loss, Brier score and calibration errors are better where they are lower.
+    """
+    names = ("log_loss", "brier", "ece_width", "ece_mass")
+    return tuple(n for n in names if calibration.after[n] > calibration.before[n])
 
 
 def _fit(method: CalibrationMethod, z: FloatArray, y: IntArray) -> dict[str, Any]:

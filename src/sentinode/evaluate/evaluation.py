@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,40 @@ import pandas as pd
 
 from sentinode.config import EvaluateConfig
 from sentinode.core import Progress, provenance
+from sentinode.evaluate.calibrated import (
+    calibration_cautions,
+    conformal_cautions,
+    shift_cautions,
+    uncalibrated,
+)
 from sentinode.evaluate.groups import examples_of, group_rows, worst_said
 from sentinode.evaluate.honesty import cautions, foreign, headline, optimism
 from sentinode.evaluate.origin import input_hashes, origins, read_run
+from sentinode.evaluate.reliance import Reliance, decision_of, prevalence_rows
 from sentinode.evaluate.rows import gather, left_out, rows_of, select, units_of
-from sentinode.evaluate.scores import Scored, operating_point, overall_figures, reliability_bins
+from sentinode.evaluate.scores import Scored, operating_point, overall_figures, reliability_of
+from sentinode.evaluate.stains import StainClusters, cluster_stains, stain_colours
 from sentinode.metrics import (
-    Binning,
+    BoolArray,
     CurvePoints,
     Draws,
+    FloatArray,
     Ranking,
     bootstrap,
     choose_threshold,
     pr_curve,
-    reliability,
     roc_curve,
 )
-from sentinode.tables import Bin, Curve, GroupRow, Histogram, PackedSet, Predictions, Report, Split
+from sentinode.tables import (
+    Curve,
+    GroupRow,
+    Histogram,
+    PackedSet,
+    Predictions,
+    Report,
+    Split,
+    StainLook,
+)
 
 __all__ = ["evaluate"]
 
@@ -48,6 +66,7 @@ def evaluate(
     packed: PackedSet | None = None,
     split: Split | None = None,
     run_folder: Path | None = None,
+    centres: Mapping[str, str] | None = None,
 ) -> Report:
     """Score predictions.
 
@@ -57,6 +76,7 @@ def evaluate(
         packed: The set they were made of: labels, slides, what was left out, example patches.
         split: Its split: which patches are reported and which chose.
         run_folder: The run that made the network: its training curves and provenance.
+        centres: Id -> centre, where the set does not know it.
 
     Raises:
         InputError: No row has a label, the tables contradict each other, or the run is not the
@@ -66,40 +86,58 @@ def evaluate(
     if packed is not None and split is not None:
         split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
     story = read_run(run_folder, predictions) if run_folder is not None else None
-    frame = gather(predictions, packed, split)
+    frame = gather(predictions, packed, split, centres)
     selection = select(frame)
     reported = frame[selection.reported].reset_index(drop=True)
     rows = rows_of(frame, selection)
     scored, unit_said = _scored(reported, config)
-    threshold, rule, said = _threshold(frame[selection.valid], config)
-    draws = _draws(scored, {"chosen": threshold, "half": 0.5}, config)
-    groups = _groups(reported, scored, threshold)
+    valid = _arrays(frame[selection.valid])
+    threshold, rule, said = _threshold(valid, config)
+    reliance = Reliance.of(scored, threshold, valid, config.coverages, config.seed)
+    draws = _draws(scored, {"chosen": threshold, "half": 0.5}, reliance, config)
+    stains = _stains(reported, packed, config)
+    groups = _groups(reported, stains, scored, threshold)
+    overall = overall_figures(scored, draws)
+    at = {
+        "chosen": operating_point(scored, draws, "chosen", threshold, rule, said),
+        "half": operating_point(scored, draws, "half", 0.5, "half", NOT_CHOSEN),
+    }
+    before, conformal = uncalibrated(reported, scored, predictions.note), reliance.conformal(draws)
     strange = foreign(packed, split, story)
     own_split = None if strange else split
     optimistic = optimism(frame, selection, own_split)
-    missing = left_out(frame, selection, packed, split)
+    missing = left_out(frame, selection, packed, split, predictions.note)
     return Report(
         headline=headline(rows, optimistic, own_split, frame, strange),
         optimistic=optimistic,
-        warnings=tuple(cautions(rows, scored.n_units, scored.unit, own_split, missing)),
+        warnings=(
+            *cautions(rows, scored.n_units, scored.unit, own_split, missing),
+            *shift_cautions(scored, valid),
+            *calibration_cautions(before, overall, rows.fold),
+            *conformal_cautions(conformal),
+        ),
         rows=rows,
         unit=scored.unit,
         units=scored.n_units,
         unit_said=unit_said,
         confidence=config.confidence,
-        overall=overall_figures(scored, draws),
-        at={
-            "chosen": operating_point(scored, draws, "chosen", threshold, rule, said),
-            "half": operating_point(scored, draws, "half", 0.5, "half", NOT_CHOSEN),
-        },
+        overall=overall,
+        at=at,
         curves=_curves(scored),
-        reliability=_reliability(scored),
+        reliability=reliability_of(scored),
         histogram=_histogram(scored),
         groups=groups,
         worst={kind: worst_said(kind, table) for kind, table in groups.items()},
         left_out=missing,
         examples=examples_of(reported, scored, threshold, config.examples),
         training=story.training if story is not None else None,
+        stains=_looks(stains),
+        stains_said=stains.said if stains is not None else None,
+        prevalence=prevalence_rows(config.prevalences, at, draws, scored),
+        decision=decision_of(scored),
+        abstention=reliance.abstention(draws),
+        conformal=conformal,
+        uncalibrated=before,
         origins=origins(predictions, packed, split, story),
         provenance=provenance(
             "evaluate",
@@ -123,7 +161,14 @@ def _scored(reported: pd.DataFrame, config: EvaluateConfig) -> tuple[Scored, str
     return scored, said
 
 
-def _draws(scored: Scored, thresholds: dict[str, float], config: EvaluateConfig) -> Draws:
+def _arrays(rows: pd.DataFrame) -> tuple[BoolArray, FloatArray]:
+    """Return labels and probabilities of labelled rows, (M,) each."""
+    return (rows["label"] == 1).to_numpy(bool), rows["probability"].to_numpy("float64")
+
+
+def _draws(
+    scored: Scored, thresholds: dict[str, float], reliance: Reliance, config: EvaluateConfig
+) -> Draws:
     with Progress("intervals", config.resamples, "resamples") as progress:
         return bootstrap(
             scored.labels,
@@ -132,37 +177,51 @@ def _draws(scored: Scored, thresholds: dict[str, float], config: EvaluateConfig)
             thresholds,
             resamples=config.resamples,
             seed=config.seed,
+            terms=reliance.terms,
             on_done=progress.advance,
         )
 
 
+def _stains(
+    reported: pd.DataFrame, packed: PackedSet | None, config: EvaluateConfig
+) -> StainClusters | None:
+    """Group the reported rows by stain where all of them are in the set."""
+    if packed is None or config.stains < 2 or reported["row"].isna().any():
+        return None
+    return cluster_stains(packed, reported["row"].to_numpy("int64"), config.stains, config.seed)
+
+
+def _looks(stains: StainClusters | None) -> dict[str, StainLook]:
+    if stains is None:
+        return {}
+    return {name: StainLook(**stain_colours(look)) for name, look in stains.looks.items()}
+
+
 def _groups(
-    reported: pd.DataFrame, scored: Scored, threshold: float
+    reported: pd.DataFrame, stains: StainClusters | None, scored: Scored, threshold: float
 ) -> dict[str, tuple[GroupRow, ...]]:
+    names = {kind: reported[kind] for kind in ("slide", "centre")}
+    if stains is not None:
+        names["stain"] = stains.names
     return {
-        kind: group_rows(reported[kind], scored, threshold)
-        for kind in ("slide", "centre")
-        if reported[kind].notna().any()
+        kind: group_rows(of, scored, threshold) for kind, of in names.items() if of.notna().any()
     }
 
 
-def _reliability(scored: Scored) -> dict[str, tuple[Bin, ...]]:
-    y, p = scored.labels, scored.probabilities
-    binnings: tuple[Binning, ...] = ("width", "mass")
-    return {b: reliability_bins(reliability(y, p, b), scored.confidence) for b in binnings}
-
-
-def _threshold(valid: pd.DataFrame, config: EvaluateConfig) -> tuple[float, str, str]:
+def _threshold(
+    valid: tuple[BoolArray, FloatArray], config: EvaluateConfig
+) -> tuple[float, str, str]:
     """Return the threshold, the rule that gave it, and how it was chosen in a sentence."""
     rule = config.threshold
     if rule == "half":
         return 0.5, "half", NOT_CHOSEN
-    if not len(valid):
+    labels, probabilities = valid
+    if not len(labels):
         return 0.5, "half", "0.5, since there are no labelled validation patches to choose on."
     chosen = choose_threshold(
         rule,
-        (valid["label"] == 1).to_numpy(bool),
-        valid["probability"].to_numpy("float64"),
+        labels,
+        probabilities,
         sensitivity=config.target_sensitivity,
         miss_cost=config.miss_cost,
     )
@@ -170,7 +229,7 @@ def _threshold(valid: pd.DataFrame, config: EvaluateConfig) -> tuple[float, str,
         return 0.5, "half", "0.5, since the validation patches are of one class or all score alike."
     aim = RULES_SAID[rule].format(target=config.target_sensitivity, cost=config.miss_cost)
     said = (
-        f"{chosen:.3f}, chosen on {len(valid):,} validation patches, none of them reported: {aim}."
+        f"{chosen:.3f}, chosen on {len(labels):,} validation patches, none of them reported: {aim}."
     )
     return chosen, rule, said
 

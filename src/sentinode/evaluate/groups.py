@@ -1,4 +1,4 @@
-"""Figures of each slide and each centre, the worst named, and patches to look at."""
+"""Figures of each slide, centre and stain cluster, the worst named, and patches to look at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from sentinode.evaluate.scores import Scored
 from sentinode.metrics import confusion_counts, count_metrics, roc_auc
@@ -22,7 +23,7 @@ def group_rows(names: pd.Series, rows: Scored, threshold: float) -> tuple[GroupR
     Groups of fewer than 20 patches come last, since one patch moves their share too far.
 
     Args:
-        names: Slide or centre of each reported patch, (N,), null where not known.
+        names: Slide, centre or stain of each reported patch, (N,), null where not known.
         rows: The reported rows.
         threshold: The chosen one.
     """
@@ -42,12 +43,17 @@ def _row(name: str, rows: Scored, at: np.ndarray, threshold: float) -> GroupRow:
     y, p = rows.labels[at], rows.probabilities[at]
     counts = confusion_counts(y, p, threshold)
     metrics = {k: _none_if_nan(float(v)) for k, v in count_metrics(counts).items()}
+    ends = binomtest(int(counts[0] + counts[2]), len(at)).proportion_ci(
+        rows.confidence, method="wilson"
+    )
     return GroupRow(
         name=name,
         patches=len(at),
         tumour=int(y.sum()),
         roc_auc=_none_if_nan(roc_auc(y, p)),
         accuracy=metrics["accuracy"],
+        accuracy_low=float(ends.low),
+        accuracy_high=float(ends.high),
         sensitivity=metrics["sensitivity"],
         specificity=metrics["specificity"],
         misses=int(counts[3]),
@@ -66,9 +72,13 @@ def worst_said(kind: str, table: tuple[GroupRow, ...]) -> str:
     patches = sum(row.patches for row in table)
     all_wrong = sum(row.misses + row.false_alarms for row in table)
     enough = "" if worst.patches < ENOUGH_PATCHES else f" of at least {ENOUGH_PATCHES} patches"
+    one = {"stain": "stain cluster"}.get(kind, kind)
+    chance = ""
+    if worst.accuracy_high is not None and 1 - worst.accuracy_high <= all_wrong / patches:
+        chance = "; no more than chance can explain"
     return (
-        f"Worst {kind}{enough}: {worst.name}, {wrong:,} of {worst.patches:,} patches wrong "
-        f"({wrong / worst.patches:.1%}); over all {kind}s {all_wrong / patches:.1%}."
+        f"Worst {one}{enough}: {worst.name}, {wrong:,} of {worst.patches:,} patches wrong "
+        f"({wrong / worst.patches:.1%}); over all {one}s {all_wrong / patches:.1%}{chance}."
     )
 
 

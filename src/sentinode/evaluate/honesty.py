@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sentinode.evaluate.origin import RunStory
-from sentinode.evaluate.rows import NO_PREDICTION, Selection, counted
+from sentinode.evaluate.rows import NO_PREDICTION, NOT_PREDICTED, Selection, counted
 from sentinode.tables import LeftOut, PackedSet, Rows, Split
 
 __all__ = ["cautions", "foreign", "headline", "optimism"]
@@ -128,5 +128,12 @@ def cautions(
         said.append(f"Only {counted(rows.reported, 'patch')} reported: every figure is rough.")
     said += [
         f"{counted(m.count, 'patch')} {m.reason}." for m in missing if m.reason == NO_PREDICTION
+    ]
+    said += [
+        f"{counted(m.count, 'patch')} without a usable prediction "
+        f"({m.reason.removeprefix(NOT_PREDICTED + ': ')}), such as {m.ids[0]}: not scored, so that "
+        "the figures are of the rest."
+        for m in missing
+        if m.reason.startswith(NOT_PREDICTED)
     ]
     return said

@@ -7,7 +7,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sentinode.evaluate.sections import (
+    abstention_section,
+    calibration_section,
+    conformal_section,
+    group_section,
+    prevalence_section,
+)
+from sentinode.evaluate.wording import said_interval, said_value
 from sentinode.plots import (
+    decision_figure,
     histogram_figure,
     patch_uris,
     pr_figure,
@@ -19,14 +28,13 @@ from sentinode.plots import (
 from sentinode.tables import (
     Example,
     Figure,
-    GroupRow,
     OperatingPoint,
     PackedSet,
     Report,
     history_facts,
 )
 
-__all__ = ["TITLES", "headline_lines", "report_page", "said_interval", "said_value"]
+__all__ = ["TITLES", "headline_lines", "report_page"]
 
 TITLES = {
     "roc_auc": "ROC AUC",
@@ -56,7 +64,6 @@ KINDS = {
 }
 ROLES = {"spec": "network", "config": "configuration of the run"}
 CENTRE = 32
-GROUPS_SHOWN = 40
 REASONS_SHOWN = 30
 IDS_SHOWN = 4
 LINES_SHOWN = 250
@@ -89,7 +96,11 @@ def report_page(report: Report, packed: PackedSet | None = None) -> str:
         training_said=_training_said(report),
         has_images=packed is not None and bool(report.examples),
         kinds=_kinds(report, packed),
-        groups=[_group(kind, table, report) for kind, table in report.groups.items()],
+        groups=[group_section(kind, table, report) for kind, table in report.groups.items()],
+        calibration=calibration_section(report),
+        prevalence=prevalence_section(report),
+        abstention=abstention_section(report),
+        conformal=conformal_section(report),
         left_out=[
             {"reason": row.reason, "count": f"{row.count:,}", "ids": row.ids[:IDS_SHOWN]}
             for row in report.left_out[:REASONS_SHOWN]
@@ -118,22 +129,6 @@ def headline_lines(report: Report) -> list[str]:
         )
         lines.append(f"{name:12} {said_value(figure)}" + (f" ({said})" if said else ""))
     return [*lines, f"{'threshold':12} {chosen.said}"]
-
-
-def said_value(figure: Figure) -> str:
-    """Return a figure's value in words, an en dash where there is none."""
-    return "–" if figure.value is None else _number(figure.value)
-
-
-def said_interval(figure: Figure) -> str:
-    """Return a figure's interval in words, empty where there is none."""
-    if figure.low is None or figure.high is None:
-        return ""
-    return f"{_number(figure.low)} to {_number(figure.high)}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
 
 
 def _figure(figure: Figure) -> dict[str, str]:
@@ -207,6 +202,15 @@ def _curves(report: Report) -> list[dict[str, Any]]:
         report.reliability["width"], report.reliability["mass"], report.confidence
     )
     figures.append((svg, "Reliability. Intervals take the patches of a bin as independent."))
+    if report.decision is not None:
+        svg = decision_figure(report.decision, report.confidence)
+        figures.append(
+            (
+                svg,
+                "Decision curve: hits less false alarms, these weighted by the odds of the "
+                "threshold, per patch reported. The higher curve does more good at a threshold.",
+            )
+        )
     svg = histogram_figure(report.histogram, report.at["chosen"].threshold)
     figures.append((svg, "Probabilities by class, each class summing to 1."))
     return [{"svg": Markup(svg), "caption": caption} for svg, caption in figures]
@@ -262,46 +266,6 @@ def _patch(example: Example, pictures: Mapping[int, str], side: int) -> dict[str
         "side": side,
         "inset": f"{max(0.0, 50 * (1 - CENTRE / side)):.3f}" if side else "",
         "alt": f"Patch {example.id}: {label}, probability {example.probability:.3f}",
-    }
-
-
-def _group(kind: str, table: tuple[GroupRow, ...], report: Report) -> dict[str, Any]:
-    def said(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
-
-    shown = table[:GROUPS_SHOWN]
-    part = "" if len(shown) == len(table) else f"The worst {len(shown)} of {len(table):,} {kind}s. "
-    return {
-        "kind": kind.capitalize(),
-        "title": f"By {kind}",
-        "worst": report.worst[kind],
-        "caption": f"{part}At the chosen threshold, the largest share of wrong patches first.",
-        "columns": [
-            "Patches",
-            "Tumour",
-            "Accuracy",
-            "Sensitivity",
-            "Specificity",
-            "ROC AUC",
-            "Misses",
-            "False alarms",
-        ],
-        "rows": [
-            {
-                "name": row.name,
-                "cells": [
-                    f"{row.patches:,}",
-                    f"{row.tumour:,}",
-                    said(row.accuracy),
-                    said(row.sensitivity),
-                    said(row.specificity),
-                    said(row.roc_auc),
-                    f"{row.misses:,}",
-                    f"{row.false_alarms:,}",
-                ],
-            }
-            for row in shown
-        ],
     }
 
 

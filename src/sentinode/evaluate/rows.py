@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from sentinode.metrics import BoolArray, IntArray
 from sentinode.tables import LeftOut, PackedSet, Predictions, Rows, Split, Unit
 
 __all__ = [
+    "NOT_PREDICTED",
+    "NO_PREDICTION",
     "Selection",
     "counted",
     "gather",
@@ -23,6 +26,7 @@ __all__ = [
     "with_labels",
 ]
 
+NOT_PREDICTED = "no prediction"
 IDS_NAMED = 1000
 REASONS_NAMED = 50
 NO_PREDICTION = "of fold test, labelled, but without a prediction"
@@ -88,10 +92,19 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
     for column in ("label", "slide"):
         if column in labels:
             frame[column] = _filled(frame, labels[column], at, column)
-    return Predictions.make(frame, predictions.note)
+    rest = keys[~keys.isin(frame["id"])]
+    note = dict(predictions.note)
+    if len(rest):
+        note["labels_without_prediction"] = {"count": len(rest), "ids": list(rest[:IDS_NAMED])}
+    return Predictions.make(frame, note)
 
 
-def gather(predictions: Predictions, packed: PackedSet | None, split: Split | None) -> pd.DataFrame:
+def gather(
+    predictions: Predictions,
+    packed: PackedSet | None,
+    split: Split | None,
+    centres: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Return the predictions with what the set and the split know of each id.
 
     Columns of the predictions, and centre, row (in the packed set, null where it is not there)
@@ -101,7 +114,7 @@ def gather(predictions: Predictions, packed: PackedSet | None, split: Split | No
         InputError: No id is in the set, or a label or fold differs between the tables.
     """
     frame = predictions.frame.assign(
-        centre=pd.Series(None, index=predictions.frame.index, dtype="string"),
+        centre=predictions.frame["id"].map(dict(centres or {})).astype("string"),
         row=pd.Series(None, index=predictions.frame.index, dtype="Int64"),
         usable=True,
     )
@@ -233,16 +246,30 @@ def units_of(reported: pd.DataFrame) -> tuple[IntArray, Unit, str]:
 
 
 def left_out(
-    frame: pd.DataFrame, selection: Selection, packed: PackedSet | None, split: Split | None
+    frame: pd.DataFrame,
+    selection: Selection,
+    packed: PackedSet | None,
+    split: Split | None,
+    note: Mapping[str, Any],
 ) -> tuple[LeftOut, ...]:
-    """Say what is not reported: by packing and audit, by fold, by want of a label or prediction."""
-    groups: list[tuple[str, pd.Series]] = []
+    """Say what is not reported: by packing and audit, by fold, by want of a label or prediction.
+
+    Args:
+        frame: Of :func:`gather`.
+        selection: What is reported of it.
+        packed: The set they were made of.
+        split: Its split.
+        note: Of the predictions; ``left_out`` are ids that have none, with the reason.
+    """
+    without = pd.Series(note.get("left_out", {}), dtype="string")
+    ids = pd.Series(without.index.astype(str), index=without.index, dtype="string")
+    groups = _by_reason(ids, without, NOT_PREDICTED)
     if packed is not None:
         table = packed.manifest.frame
         for column, said in (("problem", "set aside by packing"), ("excluded", "audit")):
             some = table[table[column].notna()]
             groups += _by_reason(some["id"], some[column], said)
-        groups += _without_prediction(table, frame["id"], split)
+        groups += _without_prediction(table, pd.concat([frame["id"], ids]), split)
     rest = frame[~selection.reported & frame["usable"].to_numpy(bool)]
     unlabelled = rest["label"].isna()
     groups.append(("no label", rest["id"][unlabelled]))
@@ -250,11 +277,15 @@ def left_out(
     for fold in folds[~unlabelled].unique():
         why = FOLDS_SAID.get(str(fold), "the split leaves them out")
         groups.append((f"fold {fold}: {why}", rest["id"][~unlabelled & (folds == fold)]))
-    return tuple(
+    told = [
         LeftOut(reason=reason, count=len(ids), ids=tuple(map(str, ids.head(IDS_NAMED))))
         for reason, ids in groups
         if len(ids)
-    )
+    ]
+    unmatched = note.get("labels_without_prediction")
+    if unmatched is not None:
+        told.append(LeftOut(reason="labelled, but without a prediction", **unmatched))
+    return tuple(told)
 
 
 def _without_prediction(

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from sentinode.metrics import (
+    Binning,
     BoolArray,
     Draws,
     Estimate,
@@ -30,8 +31,16 @@ from sentinode.metrics import (
 )
 from sentinode.tables import Bin, Confusion, Figure, OperatingPoint, Unit
 
-__all__ = ["Scored", "operating_point", "overall_figures", "reliability_bins"]
+__all__ = [
+    "Scored",
+    "calibration_figures",
+    "estimated",
+    "operating_point",
+    "overall_figures",
+    "reliability_of",
+]
 
+BINNINGS: tuple[Binning, ...] = ("width", "mass")
 BOTH = "needs patches of both classes"
 UNDEFINED = {
     "roc_auc": BOTH,
@@ -89,12 +98,29 @@ def overall_figures(rows: Scored, draws: Draws) -> dict[str, Figure]:
     figures = {name: _figure(name, v, draws.overall[name], rows) for name, v in values.items()}
     auc = figures.pop("roc_auc")
     figures = {"roc_auc": auc, "roc_auc_delong": _delong(rows, auc), **figures}
-    for binning in ("width", "mass"):
-        figures[f"ece_{binning}"] = Figure(
+    return figures | _errors(rows) | _recalibration(rows)
+
+
+def calibration_figures(rows: Scored) -> dict[str, Figure]:
+    """Return what calibration can change, without intervals by resampling."""
+    y, p = rows.labels, rows.probabilities
+    return {
+        "brier": Figure(value=float(brier_terms(y, p).mean())),
+        "log_loss": Figure(value=float(log_loss_terms(y, p).mean())),
+        **_errors(rows),
+        **_recalibration(rows),
+    }
+
+
+def _errors(rows: Scored) -> dict[str, Figure]:
+    y, p = rows.labels, rows.probabilities
+    return {
+        f"ece_{binning}": Figure(
             value=expected_calibration_error(reliability(y, p, binning)),
             note="no interval: resampling would inflate it",
         )
-    return figures | _recalibration(rows)
+        for binning in BINNINGS
+    }
 
 
 def operating_point(
@@ -126,7 +152,13 @@ def operating_point(
     )
 
 
-def reliability_bins(bins: ReliabilityBins, confidence: float) -> tuple[Bin, ...]:
+def reliability_of(rows: Scored) -> dict[str, tuple[Bin, ...]]:
+    """Return the bins of equal width and of equal mass."""
+    y, p = rows.labels, rows.probabilities
+    return {b: _bins(reliability(y, p, b), rows.confidence) for b in BINNINGS}
+
+
+def _bins(bins: ReliabilityBins, confidence: float) -> tuple[Bin, ...]:
     """Return the bins with Wilson's interval of each share (1927), patches taken as independent."""
     rows = []
     for i, share in enumerate(bins.share):
@@ -145,8 +177,20 @@ def reliability_bins(bins: ReliabilityBins, confidence: float) -> tuple[Bin, ...
 
 
 def _figure(name: str, value: float, draws: FloatArray, rows: Scored) -> Figure:
+    return estimated(value, draws, rows, UNDEFINED.get(name, ""))
+
+
+def estimated(value: float, draws: FloatArray, rows: Scored, undefined: str) -> Figure:
+    """Return a value with the percentile interval of its draws, or why it has none.
+
+    Args:
+        value: NaN where it is undefined.
+        draws: float64 (R,), of the resamples.
+        rows: The reported rows.
+        undefined: Why it would be undefined.
+    """
     if math.isnan(value):
-        return Figure(value=None, note=UNDEFINED[name])
+        return Figure(value=None, note=undefined)
     if rows.n_units < 2:
         return Figure(value=value, note=f"no interval: all from one {rows.one}")
     found = spread(draws, rows.confidence)
@@ -178,13 +222,13 @@ def _recalibration(rows: Scored) -> dict[str, Figure]:
         )
     reach = float(norm.ppf((1 + rows.confidence) / 2))
     return {
-        "calibration_slope": _estimated(found.slope, reach, rows),
-        "calibration_intercept": _estimated(found.intercept, reach, rows),
-        "calibration_in_the_large": _estimated(found.in_the_large, reach, rows),
+        "calibration_slope": _fitted(found.slope, reach, rows),
+        "calibration_intercept": _fitted(found.intercept, reach, rows),
+        "calibration_in_the_large": _fitted(found.in_the_large, reach, rows),
     }
 
 
-def _estimated(estimate: Estimate, reach: float, rows: Scored) -> Figure:
+def _fitted(estimate: Estimate, reach: float, rows: Scored) -> Figure:
     if not np.isfinite(estimate.error):
         return Figure(value=estimate.value, note=f"no interval: all from one {rows.one}")
     return Figure(

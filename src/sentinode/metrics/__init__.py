@@ -1,5 +1,6 @@
 """Metrics of predictions and of attribution maps, thresholds and their intervals."""
 
+from sentinode.metrics.abstention import RiskCoverage, certainty, risk_coverage
 from sentinode.metrics.arrays import BoolArray, FloatArray, IntArray
 from sentinode.metrics.calibration import (
     Binning,
@@ -12,7 +13,14 @@ from sentinode.metrics.calibration import (
     recalibration,
     reliability,
 )
+from sentinode.metrics.conformal import ConformalRule, conformal_rule
 from sentinode.metrics.counts import confusion_counts, count_metrics, outcomes
+from sentinode.metrics.decision import (
+    DecisionCurve,
+    decision_curve,
+    negative_predictive_value,
+    precision_at,
+)
 from sentinode.metrics.delong import delong, delong_interval, delong_test
 from sentinode.metrics.foci import (
     FROC_AT,
@@ -53,8 +61,10 @@ __all__ = [
     "FROC_AT",
     "Binning",
     "BoolArray",
+    "ConformalRule",
     "Contrast",
     "CurvePoints",
+    "DecisionCurve",
     "Detections",
     "Draws",
     "Estimate",
@@ -64,6 +74,7 @@ __all__ = [
     "Ranking",
     "Recalibration",
     "ReliabilityBins",
+    "RiskCoverage",
     "Spread",
     "ThresholdRule",
     "area_matched_iou",
@@ -72,11 +83,14 @@ __all__ = [
     "border_frame",
     "brier_terms",
     "centre_square",
+    "certainty",
     "choose_threshold",
+    "conformal_rule",
     "confusion_counts",
     "contrast",
     "count_metrics",
     "curve_area",
+    "decision_curve",
     "delong",
     "delong_interval",
     "delong_test",
@@ -91,15 +105,18 @@ __all__ = [
     "log_loss_terms",
     "match_detections",
     "mean_interval",
+    "negative_predictive_value",
     "outcomes",
     "pixel_auc",
     "pointing_game",
     "positive_share",
     "pr_curve",
+    "precision_at",
     "rank_correlation",
     "recalibration",
     "reliability",
     "resampled_aucs",
+    "risk_coverage",
     "roc_auc",
     "roc_curve",
     "spread",

@@ -32,10 +32,12 @@ class Draws:
     Attributes:
         overall: float64 (R,) for each of roc_auc, pr_auc, brier and log_loss.
         at: Name of the threshold -> metric of ``COUNT_METRICS`` -> float64 (R,).
+        sums: Name of a further term -> its sum over the patches drawn, float64 (R,).
     """
 
     overall: dict[str, FloatArray]
     at: dict[str, dict[str, FloatArray]]
+    sums: dict[str, FloatArray]
 
 
 @final
@@ -62,6 +64,7 @@ def bootstrap(
     *,
     resamples: int,
     seed: int,
+    terms: Mapping[str, ArrayLike] | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> Draws:
     """Draw units with replacement and take every metric of each draw.
@@ -73,13 +76,16 @@ def bootstrap(
         thresholds: Thresholds by name.
         resamples: Number of draws.
         seed: Seed of the draws; units are drawn in the order of their highest probability.
+        terms: Further values of each patch, (N,) by name, that are summed in each draw.
         on_done: Told the number of draws finished since it was last told.
     """
+    more = {name: np.asarray(term, np.float64) for name, term in (terms or {}).items()}
     y, p = checked(labels, probabilities)
     ranking = Ranking.of(y, p)
     ranked_units = _by_first_seen(units[ranking.order])
     y, p = y[ranking.order], p[ranking.order]
-    unit_sums = _unit_sums(y, p, ranked_units, thresholds)
+    more = {name: term[ranking.order] for name, term in more.items()}
+    unit_sums = _unit_sums(y, p, ranked_units, thresholds, more)
     resampled = ResampledAreas(ranking, ranked_units)
     sums, areas = [], []
     for drawn in _draws(len(unit_sums), resamples, seed):
@@ -98,7 +104,8 @@ def bootstrap(
         "log_loss": total[:, 2] / n,
     }
     at = {name: count_metrics(total[:, 3 + 4 * i : 7 + 4 * i]) for i, name in enumerate(thresholds)}
-    return Draws(overall, at)
+    last = 3 + 4 * len(thresholds)
+    return Draws(overall, at, {name: total[:, last + i] for i, name in enumerate(more)})
 
 
 def spread(values: FloatArray, confidence: float) -> Spread | None:
@@ -119,13 +126,21 @@ def _by_first_seen(units: IntArray) -> IntArray:
 
 
 def _unit_sums(
-    y: np.ndarray, p: FloatArray, units: IntArray, thresholds: Mapping[str, float]
+    y: np.ndarray,
+    p: FloatArray,
+    units: IntArray,
+    thresholds: Mapping[str, float],
+    more: Mapping[str, FloatArray],
 ) -> FloatArray:
-    """Return float64 (U, 3 + 4T): patches, squared error, log-loss, counts at each threshold."""
+    """Return float64 (U, 3 + 4T + M).
+
+    Patches, squared error, log-loss, counts at each threshold, and the further terms.
+    """
     terms = [np.ones(len(y)), brier_terms(y, p), log_loss_terms(y, p)]
     for threshold in thresholds.values():
         outcome = outcomes(y, p, threshold)
         terms += [(outcome == k).astype(np.float64) for k in range(4)]
+    terms += more.values()
     n_units = int(units.max()) + 1
     return np.stack([np.bincount(units, term, minlength=n_units) for term in terms], axis=1)
 

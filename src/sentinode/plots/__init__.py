@@ -20,10 +20,16 @@ from sentinode.plots.maps import (
     top_of,
 )
 from sentinode.plots.page import render
+from sentinode.plots.reliance import coverage_figure, decision_figure
+from sentinode.plots.robustness import Panel, Point, robustness_figure, robustness_png
 
 __all__ = [
     "LEGEND",
+    "Panel",
+    "Point",
     "coloured",
+    "coverage_figure",
+    "decision_figure",
     "histogram_figure",
     "legend_uri",
     "mosaic",
@@ -34,6 +40,8 @@ __all__ = [
     "pr_figure",
     "reliability_figure",
     "render",
+    "robustness_figure",
+    "robustness_png",
     "roc_figure",
     "tiles_png",
     "top_of",

@@ -63,8 +63,17 @@ def _square(axes: Axes, x: str, y: str) -> None:
 
 
 @styled
-def reliability_figure(width: tuple[Bin, ...], mass: tuple[Bin, ...], confidence: float) -> str:
-    """Return the reliability diagram, as SVG: bins of equal width, and of equal mass."""
+def reliability_figure(
+    width: tuple[Bin, ...], mass: tuple[Bin, ...], confidence: float, name: str = "reliability"
+) -> str:
+    """Return the reliability diagram, as SVG: bins of equal width, and of equal mass.
+
+    Args:
+        width: Bins of equal width.
+        mass: Bins of equal mass.
+        confidence: Coverage of the intervals.
+        name: Unique among the figures of a page.
+    """
     figure, axes = blank()
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="ideal")
     x = [b.mean_probability for b in width]
@@ -98,7 +107,7 @@ def reliability_figure(width: tuple[Bin, ...], mass: tuple[Bin, ...], confidence
         f"Reliability diagram; furthest from ideal where the mean probability is "
         f"{furthest.mean_probability:.2f} and the share with tumour {furthest.share:.2f}"
     )
-    return inline_svg(figure, "reliability", said)
+    return inline_svg(figure, name, said)
 
 
 @styled

@@ -1,5 +1,6 @@
 """Prediction: from a trained network and patches to probabilities; opens without PyTorch."""
 
+from sentinode.predict.arrays import Predictor
 from sentinode.predict.exported import (
     EXPORT_FILE,
     EXPORTS_FOLDER,
@@ -37,6 +38,7 @@ __all__ = [
     "ExportRecord",
     "OnnxRuntime",
     "OpenVinoRuntime",
+    "Predictor",
     "Runtime",
     "TorchRuntime",
     "check_fits",

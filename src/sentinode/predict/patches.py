@@ -27,7 +27,7 @@ from sentinode.types import FOLDS, RESEARCH_USE_ONLY, Fold, Preprocess
 if TYPE_CHECKING:
     from sentinode.models import Run
 
-__all__ = ["check_fits", "predict", "predict_set", "set_logits"]
+__all__ = ["check_fits", "made_by", "predict", "predict_set", "rows_of_set", "set_logits"]
 
 MPP_TOLERANCE = 0.1
 KEPT_COLUMNS = ["id", "slide", "x", "y", "label"]
@@ -98,12 +98,32 @@ def predict_set(
         CheckpointError: The run's weights or the export are damaged.
     """
     job = _Job(choose(run, config.predict), config, work)
-    check_fits(job.choice.name, job.choice.preprocess, packed)
-    fold, is_split = _folds(job.choice, packed, folds, split)
-    wanted = packed.manifest.usable & _chosen(fold, folds, with_none=not is_split)
-    rows = _some_rows(wanted, str(packed.folder))
+    rows, fold = rows_of_set(job.choice, packed, folds, split)
     table = packed.manifest.frame[KEPT_COLUMNS].assign(fold=fold)
     return _predicted(job, PackedReading(packed, rows), table, str(packed.folder))
+
+
+def rows_of_set(
+    choice: Choice, packed: PackedSet, folds: Sequence[Fold] | None, split: Split | None
+) -> tuple[NDArray[np.int64], pd.Series[str]]:
+    """Return which patches of a set are predicted, and the fold of every patch of the set.
+
+    Args:
+        choice: What predicts.
+        packed: The set.
+        folds: As of :func:`predict_set`.
+        split: As of :func:`predict_set`.
+
+    Returns:
+        int64 (M,), rows of the set, and string (N,), null where a patch has no fold.
+
+    Raises:
+        InputError: As of :func:`predict_set`.
+    """
+    check_fits(choice.name, choice.preprocess, packed)
+    fold, is_split = _folds(choice, packed, folds, split)
+    wanted = packed.manifest.usable & _chosen(fold, folds, with_none=not is_split)
+    return _some_rows(wanted, str(packed.folder)), fold
 
 
 def _predict_source(
@@ -125,12 +145,12 @@ def _predicted(job: _Job, reading: Reading, table: pd.DataFrame, name: str) -> P
     runtime = runtime_of(choice.source, config, batch_size)
     if config.d4:
         runtime = Orientations(runtime)
-    made_by = _made_by(choice, runtime)
+    computed_by = made_by(choice, runtime)
     work = None
     if job.work is not None:
         rows = hash_bytes(reading.rows.tobytes())
         key = {"input": reading.fingerprint, "rows": rows, "batch_size": batch_size}
-        work = Work(job.work, made_by | key)
+        work = Work(job.work, computed_by | key)
     done = compute(reading, runtime, batch_size, work)
     if not len(done.kept):
         some, why = next(iter(done.left_out.items()))
@@ -139,13 +159,15 @@ def _predicted(job: _Job, reading: Reading, table: pd.DataFrame, name: str) -> P
             f"{some!r}: {why}"
         )
     input_hash = hash_bytes(done.digests) if done.digests else reading.fingerprint
-    note = _note(job, made_by, input_hash)
+    note = _note(job, computed_by, input_hash)
     if isinstance(reading, SourceReading):
         note |= {"left_out": done.left_out}
     found = table.iloc[done.kept].assign(logit=done.logits)
     if config.calibrated and choice.calibration is not None:  # the logit stays the network's
         found["probability"] = choice.calibration.apply(done.logits)
-        note |= {"calibration": choice.calibration.summary()}
+        shift = choice.calibration.shift(done.logits)
+        known = {} if shift is None else {"shift": shift}
+        note |= {"calibration": choice.calibration.summary() | known}
     return Predictions.make(found, note)
 
 
@@ -192,7 +214,7 @@ def set_logits(
     return compute(PackedReading(packed, rows), runtime, batch_size, None).logits
 
 
-def _made_by(choice: Choice, runtime: Runtime) -> dict[str, Any]:
+def made_by(choice: Choice, runtime: Runtime) -> dict[str, Any]:
     """Return what computed the logits: equal values, equal logits."""
     made: dict[str, Any] = {
         "model": choice.name,
@@ -209,7 +231,7 @@ def _made_by(choice: Choice, runtime: Runtime) -> dict[str, Any]:
     return made
 
 
-def _note(job: _Job, made_by: dict[str, Any], input_hash: str) -> dict[str, Any]:
+def _note(job: _Job, computed_by: dict[str, Any], input_hash: str) -> dict[str, Any]:
     """Return what is written into the predictions about what made them."""
     made = provenance(
         "predict",
@@ -220,7 +242,7 @@ def _note(job: _Job, made_by: dict[str, Any], input_hash: str) -> dict[str, Any]
     remarks = {"remarks": list(job.choice.remarks)} if job.choice.remarks else {}
     return (
         {"notice": RESEARCH_USE_ONLY}
-        | made_by
+        | computed_by
         | remarks
         | {"provenance": made.model_dump(mode="json")}
     )

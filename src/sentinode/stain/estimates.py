@@ -81,7 +81,9 @@ def vectors_of(density: Any, method: Method) -> Any:
     if method == "vahadane":
         vectors = _vahadane(density, stained, vectors)
     cosine = xp.sum(vectors[:, 0, :] * vectors[:, 1, :], axis=-1)
-    known = (count >= LEAST_STAINED * density.shape[2]) & (cosine < 1 - LEAST_ANGLE**2 / 2)
+    known = (count >= LEAST_STAINED * density.shape[2]) & (
+        xp.abs(cosine) < 1 - LEAST_ANGLE**2 / 2  # nor may they point away from each other
+    )
     return xp.where(known[:, None, None], vectors, float("nan") * xp.ones_like(vectors))
 
 

@@ -32,6 +32,7 @@ class Calibration(BaseModel):
         weights_sha256: Weights it was fitted for.
         fitted_on: What it was fitted on, in a sentence.
         patches: How many.
+        quantiles: Of their logits, evenly from the least to the largest; empty where not kept.
         before: Figures by name of the predictions as they came.
         after: The same, of calibrations fitted without the patches they are judged on.
         provenance: What made it.
@@ -47,6 +48,7 @@ class Calibration(BaseModel):
     weights_sha256: str
     fitted_on: str
     patches: int = Field(ge=1)
+    quantiles: tuple[float, ...] = ()
     before: dict[str, float]
     after: dict[str, float]
     provenance: Provenance
@@ -71,6 +73,23 @@ class Calibration(BaseModel):
         else:
             calibrated = expit(self.slope * z + self.intercept)
         return calibrated
+
+    def shift(self, logits: ArrayLike) -> float | None:
+        """Return how far logits lie from those it was fitted on, None where these are not kept.
+
+        Args:
+            logits: Of other patches, shape (N,), N at least 1.
+
+        Returns:
+            The Kolmogorov-Smirnov distance of the two distributions, 0..1, as far as the kept
+            quantiles tell.
+        """
+        if len(self.quantiles) < 2:
+            return None
+        z = np.sort(np.asarray(logits, np.float64))
+        expected = np.interp(z, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+        below, upto = np.arange(len(z)) / len(z), np.arange(1, len(z) + 1) / len(z)
+        return float(np.maximum(np.abs(expected - below), np.abs(expected - upto)).max())
 
     def summary(self) -> dict[str, float | int | str]:
         """Return what predictions say of the calibration that made their probabilities."""

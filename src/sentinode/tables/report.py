@@ -9,19 +9,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from sentinode.core import Provenance, read_json, write_json
 from sentinode.errors import InputError
+from sentinode.tables.reliance import (
+    Abstention,
+    Bin,
+    Conformal,
+    Decision,
+    Figure,
+    Part,
+    PrevalenceRow,
+    StainLook,
+    Uncalibrated,
+)
 from sentinode.types import RESEARCH_USE_ONLY
 
 __all__ = [
-    "Bin",
     "Confusion",
     "Curve",
     "Example",
     "ExampleKind",
-    "Figure",
     "GroupRow",
     "Histogram",
     "LeftOut",
@@ -36,27 +45,7 @@ ExampleKind = Literal["right_tumour", "right_normal", "missed", "false_alarm", "
 Unit = Literal["slides", "patches"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Figure(_Part):
-    """One metric.
-
-    Attributes:
-        value: None where it is undefined.
-        low: Lower end of its interval, None where there is none.
-        high: Upper end.
-        note: Why something is missing, or what to know of the interval.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    note: str | None = None
-
-
-class Confusion(_Part):
+class Confusion(Part):
     """Counts at a threshold, and their shares of the patches of that class.
 
     Attributes:
@@ -76,7 +65,7 @@ class Confusion(_Part):
     misses_per_false_alarm: float | None
 
 
-class OperatingPoint(_Part):
+class OperatingPoint(Part):
     """What holds at one threshold.
 
     Attributes:
@@ -94,7 +83,7 @@ class OperatingPoint(_Part):
     figures: dict[str, Figure]
 
 
-class Curve(_Part):
+class Curve(Part):
     """Points of a curve, thinned; ``threshold`` is None where no patch is called tumour."""
 
     x: tuple[float, ...]
@@ -102,17 +91,7 @@ class Curve(_Part):
     threshold: tuple[float | None, ...]
 
 
-class Bin(_Part):
-    """One bin of a reliability diagram; ``low`` and ``high`` bound the share of tumour."""
-
-    patches: int
-    mean_probability: float
-    share: float
-    low: float
-    high: float
-
-
-class Histogram(_Part):
+class Histogram(Part):
     """Patches by probability; ``edges`` has one more value than the counts."""
 
     edges: tuple[float, ...]
@@ -120,7 +99,7 @@ class Histogram(_Part):
     normal: tuple[int, ...]
 
 
-class Rows(_Part):
+class Rows(Part):
     """Which rows were given, and which of them are reported.
 
     Attributes:
@@ -146,21 +125,27 @@ class Rows(_Part):
     slides: int | None
 
 
-class GroupRow(_Part):
-    """Figures of one slide or centre at the chosen threshold; None where undefined."""
+class GroupRow(Part):
+    """Figures of one slide, centre or stain cluster at the chosen threshold.
+
+    What is undefined is None; ``accuracy_low`` and ``accuracy_high`` are Wilson's interval, which
+    takes the patches of a group as independent.
+    """
 
     name: str
     patches: int
     tumour: int
     roc_auc: float | None
     accuracy: float | None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
     sensitivity: float | None
     specificity: float | None
     misses: int
     false_alarms: int
 
 
-class LeftOut(_Part):
+class LeftOut(Part):
     """Patches that are not reported for one reason.
 
     Attributes:
@@ -174,7 +159,7 @@ class LeftOut(_Part):
     ids: tuple[str, ...]
 
 
-class Example(_Part):
+class Example(Part):
     """One patch to look at.
 
     Attributes:
@@ -194,7 +179,7 @@ class Example(_Part):
     row: int | None
 
 
-class Training(_Part):
+class Training(Part):
     """The history of the training that made the network.
 
     Attributes:
@@ -206,7 +191,7 @@ class Training(_Part):
     best_epoch: int | None
 
 
-class Report(_Part):
+class Report(Part):
     """Everything one evaluation found.
 
     Attributes:
@@ -225,8 +210,15 @@ class Report(_Part):
         curves: ``roc`` and ``pr``, where they are defined.
         reliability: ``width`` and ``mass`` -> bins.
         histogram: Probabilities by class.
-        groups: ``slide``, ``centre`` -> one row each, the worst first.
-        worst: ``slide``, ``centre`` -> the worst named, in a sentence.
+        groups: ``slide``, ``centre``, ``stain`` -> one row each, the worst first.
+        worst: ``slide``, ``centre``, ``stain`` -> the worst named, in a sentence.
+        stains: Stain cluster -> its colours.
+        stains_said: How the clusters were found, None without them.
+        prevalence: Precision where tumour is rarer.
+        decision: Net benefit, None with one class only.
+        abstention: Risk over coverage.
+        conformal: Sets of labels, None where there is nothing to fit them on.
+        uncalibrated: Calibration before the calibration, None where there was none.
         left_out: What is not reported, and why.
         examples: Patches to look at.
         training: Its history, None without a run.
@@ -254,6 +246,13 @@ class Report(_Part):
     left_out: tuple[LeftOut, ...]
     examples: tuple[Example, ...]
     training: Training | None
+    stains: dict[str, StainLook] = Field({})
+    stains_said: str | None = None
+    prevalence: tuple[PrevalenceRow, ...] = ()
+    decision: Decision | None = None
+    abstention: Abstention | None = None
+    conformal: Conformal | None = None
+    uncalibrated: Uncalibrated | None = None
     origins: dict[str, dict[str, Any]]
     provenance: Provenance
 

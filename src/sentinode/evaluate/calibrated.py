@@ -1,0 +1,130 @@
+"""What a calibration did to the reported patches, and whether they are like those it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from scipy.stats import ks_2samp
+
+from sentinode.evaluate.scores import Scored, calibration_figures, reliability_of
+from sentinode.metrics import BoolArray, FloatArray
+from sentinode.tables import Conformal, Figure, Uncalibrated
+
+__all__ = ["calibration_cautions", "conformal_cautions", "shift_cautions", "uncalibrated"]
+
+LEAST_DIFFERENCE = 1e-3
+SHIFTED = 0.15
+CERTAIN = 0.001
+SLOPE_OFF = 0.1
+LARGE_OFF = 0.2
+FEWEST = 50
+
+
+def uncalibrated(
+    reported: pd.DataFrame, rows: Scored, note: Mapping[str, Any]
+) -> Uncalibrated | None:
+    """Return calibration by the bare logits, None where the probabilities are theirs."""
+    bare = expit(reported["logit"].to_numpy("float64"))
+    if not np.isfinite(bare).all():
+        return None
+    if np.abs(bare - rows.probabilities).max() < LEAST_DIFFERENCE:
+        return None
+    before = Scored(rows.labels, bare, rows.units, rows.unit, rows.confidence)
+    method = note.get("calibration")
+    return Uncalibrated(
+        method=dict(method) if isinstance(method, Mapping) else {},
+        figures=calibration_figures(before),
+        reliability=reliability_of(before),
+    )
+
+
+def calibration_cautions(
+    before: Uncalibrated | None, overall: Mapping[str, Figure], fold: str | None
+) -> list[str]:
+    """Say where the calibration made things worse, and where probabilities cannot be taken so."""
+    said = []
+    if before is not None:
+        fitted_on = str(before.method.get("fitted_on", ""))
+        if fold is not None and re.search(rf"\bfold [\w, ]*\b{fold}\b", fitted_on):
+            said.append(
+                f"The calibration was fitted on {fitted_on}; what is reported is fold {fold} too, "
+                "so that figures of calibration are optimistic."
+            )
+        names = {"log_loss": "log-loss", "brier": "Brier score", "ece_mass": "calibration error"}
+        worse = []
+        for name, title in names.items():
+            was, now = before.figures[name].value, overall[name].value
+            if was is not None and now is not None and now > was:
+                worse.append(f"{title} {was:.4f} becomes {now:.4f}")
+        if worse:
+            said.append(
+                f"The calibration makes these patches' probabilities worse: {', '.join(worse)}."
+            )
+    slope, large = overall["calibration_slope"], overall["calibration_in_the_large"]
+    if _off(slope, 1.0, SLOPE_OFF):
+        way = "too extreme" if (slope.value or 0.0) < 1 else "too timid"
+        said.append(f"The probabilities are {way} here: calibration slope {_between(slope)}.")
+    if _off(large, 0.0, LARGE_OFF):
+        way = "too high" if (large.value or 0.0) < 0 else "too low"
+        said.append(
+            f"The probabilities are {way} on the whole here: calibration in the large "
+            f"{_between(large)} in log odds."
+        )
+    return said
+
+
+def _off(figure: Figure, ideal: float, by: float) -> bool:
+    """Tell whether an interval leaves out the ideal, and by enough to matter."""
+    if figure.value is None or figure.low is None or figure.high is None:
+        return False
+    return not figure.low <= ideal <= figure.high and abs(figure.value - ideal) > by
+
+
+def _between(figure: Figure) -> str:
+    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})".replace("-", "−")
+
+
+def shift_cautions(rows: Scored, valid: tuple[BoolArray, FloatArray]) -> list[str]:
+    """Say for which class the reported patches score otherwise than the validation patches.
+
+    By the two-sample Kolmogorov-Smirnov distance within a class, so that another share of tumour
+    is no shift.
+    """
+    said = []
+    for name, label in (("tumour", True), ("normal", False)):
+        here = rows.probabilities[rows.labels == label]
+        there = valid[1][valid[0] == label]
+        if min(len(here), len(there)) < FEWEST:
+            continue
+        found = ks_2samp(there, here)
+        if found.statistic >= SHIFTED and found.pvalue < CERTAIN:
+            said.append(
+                f"The {name} patches reported look shifted: their probabilities differ from those "
+                f"of the validation patches by {found.statistic:.2f} (Kolmogorov-Smirnov), median "
+                f"{np.median(here):.2f} in place of {np.median(there):.2f}; the threshold and any "
+                "calibration come from the latter."
+            )
+    return said
+
+
+def conformal_cautions(found: Conformal | None) -> list[str]:
+    """Say which stated coverages do not hold, on the whole or by class."""
+    said = []
+    for by_class, way in ((False, ""), (True, " by class")):
+        short = [
+            f"{row.stated:.0%} hold {row.held.value:.1%} (at most {row.held.high:.1%})"
+            for row in (found.rows if found is not None else ())
+            if row.by_class == by_class and row.held.high is not None
+            if row.held.high < row.stated
+        ]
+        if short:
+            said.append(
+                f"Conformal sets{way} hold the label less often than stated: {', '.join(short)}; "
+                "the reported patches are not like those they were fitted on."
+            )
+    return said
