@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from scipy.stats import ks_2samp
 
 from sentinode.core import Provenance, provenance, read_json, write_json
 from sentinode.errors import CheckpointError, InputError
-from sentinode.evaluate import calibrate
+from sentinode.evaluate import calibrate, made_worse
 from sentinode.metrics import log_loss_terms
 from sentinode.tables import Calibration, CalibrationMethod, Predictions
 
@@ -83,6 +84,23 @@ def test_order_is_kept_and_what_was_written_is_read(
     found.write(tmp_path)
     assert Calibration.read(tmp_path, "abc") == found
     assert Calibration.read(tmp_path / "none", "abc") is None
+
+
+def test_other_logits_lie_as_far_as_kolmogorov_and_smirnov_say() -> None:
+    given = predictions()
+    found = fitted(given)
+    z = given.frame["logit"].to_numpy(np.float64)
+    assert found.shift(z) == pytest.approx(0, abs=0.011)
+    for other in (z + 1, 2 * z, np.array([0.3])):
+        assert found.shift(other) == pytest.approx(ks_2samp(z, other).statistic, abs=0.015)
+    assert found.model_copy(update={"quantiles": ()}).shift(z) is None
+
+
+def test_what_it_makes_worse_is_named() -> None:
+    found = fitted(predictions(slope=0.4))
+    assert made_worse(found) == ()
+    worse = found.model_copy(update={"after": found.after | {"brier": found.before["brier"] + 0.1}})
+    assert made_worse(worse) == ("brier",)
 
 
 def test_what_cannot_be_fitted_is_said() -> None:

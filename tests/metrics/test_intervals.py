@@ -133,3 +133,19 @@ def test_undefined_resamples_are_left_out_and_counted():
     without_tumour = 0.8**5
     assert found.defined == pytest.approx(1 - without_tumour, abs=0.06)
     assert spread(np.full(10, np.nan), 0.95) is None
+
+
+def test_further_terms_are_summed_over_the_patches_drawn():
+    y, p, units = drawn(np.random.default_rng(6), 200, slides=15)
+    term = np.random.default_rng(7).random(200)
+    kept = y & (p > 0.4)
+    draws = bootstrap(
+        y, p, units, {"a": 0.4}, resamples=60, seed=3, terms={"t": term, "hits": kept}
+    )
+    again = np.random.default_rng(3)
+    ranked = list(dict.fromkeys(units[np.argsort(-p, kind="stable")]))
+    for r in range(60):
+        chosen = np.array(ranked)[again.integers(0, 15, 15)]
+        w = np.bincount(chosen, minlength=15)[units]
+        assert draws.sums["t"][r] == pytest.approx((w * term).sum())
+        assert draws.sums["hits"][r] == pytest.approx(w[kept].sum())
