@@ -8,7 +8,6 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from scipy.special import expit
 
 from sentinode.core import Provenance, read_json, write_json
 from sentinode.errors import CheckpointError, InputError
@@ -71,6 +70,8 @@ class Calibration(BaseModel):
             at, p = np.array(self.knots).T
             calibrated: NDArray[np.float64] = np.interp(z, at, p)
         else:
+            from scipy.special import expit  # slow to import, and every command reads tables
+
             calibrated = expit(self.slope * z + self.intercept)
         return calibrated
 
