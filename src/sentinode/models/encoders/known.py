@@ -1,12 +1,11 @@
 """Encoders common in pathology, known by their configuration.
 
 Each row is what the model's own card, or code that runs it, says: architecture, side of the input,
-normalisation, pooling and width. Sources, all read in 2026: the cards at huggingface.co of
-`MahmoodLab/UNI2-h`, `paige-ai/Virchow2`, `owkin/phikon`, `owkin/phikon-v2`, `kaiko-ai/midnight`,
-`bioptimus/H-optimus-0` and `prov-gigapath/prov-gigapath` (licence, gating, files, normalisation of
-Midnight); for architectures, pooling and the other normalisations
-`trident/patch_encoder_models/load.py` of github.com/mahmoodlab/TRIDENT, and for H-optimus and
-Virchow2 `lazyslide/models/vision` of github.com/rendeirolab/LazySlide, which agree.
+normalisation, pooling and width: `trident/patch_encoder_models/load.py` of
+github.com/mahmoodlab/TRIDENT, and for H-optimus and Virchow2 `lazyslide/models/vision` of
+github.com/rendeirolab/LazySlide, which agree. Licence and gating are what is generally stated of
+the repositories and may have changed, or, for UNI and H-optimus, were not read on the cards
+themselves: what the hub's own page says holds.
 
 CONCH is not among them: it runs with code of its own, which neither timm nor transformers has.
 """
@@ -44,8 +43,8 @@ class KnownEncoder(BaseModel):
         std: Of the channels, of values 0..1.
         pooling: How the features of a patch are made of its tokens; registers are dropped.
         features: Number of them.
-        licence: As its card names it.
-        gated: Whether its terms must be accepted at the hub first.
+        licence: As far as known; the hub's page holds.
+        gated: Whether its terms must be accepted at the hub first, as far as known.
         published: Format of the weights in the repository. A pickle is never loaded here.
     """
 
