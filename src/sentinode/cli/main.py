@@ -17,6 +17,7 @@ from sentinode import __version__
 from sentinode.cli.audit import audit_command
 from sentinode.cli.calibrate import calibrate_command
 from sentinode.cli.card import card_command
+from sentinode.cli.compare import compare_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
 from sentinode.cli.encoders import encoders_command
@@ -28,6 +29,7 @@ from sentinode.cli.export import export_command
 from sentinode.cli.extract import extract_command
 from sentinode.cli.features import features_command
 from sentinode.cli.import_keras import import_keras_command
+from sentinode.cli.learning_curve import learning_curve_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
 from sentinode.cli.phantom import phantom_command
@@ -97,6 +99,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict_command,
     "evaluate": evaluate_command,
     "calibrate": calibrate_command,
+    "compare": compare_command,
+    "learning-curve": learning_curve_command,
     "card": card_command,
     "explain": explain_command,
     "export": export_command,

@@ -11,6 +11,7 @@ from typing import Any, Literal, final
 import pandas as pd
 
 from sentinode import __version__
+from sentinode.compare import published_experiments
 from sentinode.config import Config, load_config
 from sentinode.core import (
     atomic_path,
@@ -47,30 +48,25 @@ class Experiment:
     published: dict[str, float]
 
 
-def _first(name: str, said: str, accuracy: float, *boards: float) -> Experiment:
-    names = ("published_accuracy", "published_public", "published_private")
-    return Experiment(name, 1, said, dict(zip(names, (accuracy, *boards), strict=False)))
-
-
-def _second(name: str, said: str, *figures: float) -> Experiment:
-    names = ("published_ms_per_step", "published_accuracy", "published_auc")
-    return Experiment(name, 2, said, dict(zip(names, figures, strict=False)))
+def _of(name: str, notebook: Literal[1, 2], said: str) -> Experiment:
+    figures = published_experiments().get(name, {})
+    return Experiment(name, notebook, said, {f"published_{k}": v for k, v in figures.items()})
 
 
 EXPERIMENTS = (
-    _first("first-colour", "colour baseline", 0.89),
-    _first("first-gray", "gray baseline", 0.85, 0.8382, 0.8503),
-    _first("first-gray-kernel-5", "last convolution 5×5", 0.85, 0.8149, 0.8397),
-    _first("first-gray-256", "a further block of 256", 0.86, 0.8106, 0.8207),
-    _first("first-gray-no-128", "without the block of 128", 0.77, 0.8082, 0.8211),
-    _first("first-gray-no-dense", "without dense 64", 0.85, 0.7932, 0.8100),
-    _first("first-gray-dropout-30", "dropout 0.3", 0.86, 0.8378, 0.8411),
-    _first("first-gray-whole-set", "whole set", 0.93, 0.8423, 0.8636),
-    _second("second-large", "32, 64, dense 60 and 30", 238, 0.8642, 0.9420),
-    _second("second-small", "32, dense 30", 58, 0.8267, 0.9054),
-    _second("second-small-slow", "32, dense 30, a tenth of the rate", 59, 0.8324, 0.9173),
-    _second("second-large-slow", "wished for: large, a tenth of the rate"),
-    _second("second-small-longer", "wished for: small, a tenth of the rate, longer"),
+    _of("first-colour", 1, "colour baseline"),
+    _of("first-gray", 1, "gray baseline"),
+    _of("first-gray-kernel-5", 1, "last convolution 5×5"),
+    _of("first-gray-256", 1, "a further block of 256"),
+    _of("first-gray-no-128", 1, "without the block of 128"),
+    _of("first-gray-no-dense", 1, "without dense 64"),
+    _of("first-gray-dropout-30", 1, "dropout 0.3"),
+    _of("first-gray-whole-set", 1, "whole set"),
+    _of("second-large", 2, "32, 64, dense 60 and 30"),
+    _of("second-small", 2, "32, dense 30"),
+    _of("second-small-slow", 2, "32, dense 30, a tenth of the rate"),
+    _of("second-large-slow", 2, "wished for: large, a tenth of the rate"),
+    _of("second-small-longer", 2, "wished for: small, a tenth of the rate, longer"),
 )
 
 
@@ -265,6 +261,8 @@ COLUMNS = {
     "valid_auc": "validation AUC",
     "test_accuracy": "test accuracy",
     "test_auc": "test AUC (95 %)",
+    "published_ms_per_step": "published ms/step",
+    "published_train_accuracy": "published training accuracy",
     "published_accuracy": "published accuracy",
     "published_auc": "published AUC",
     "published_public": "published public board",
@@ -297,6 +295,6 @@ def _cell(row: dict[Any, Any], key: str) -> str:
     low = row.get("test_auc_low", math.nan)
     if key == "test_auc" and not math.isnan(low):
         return f"{value:.3f} ({low:.3f}–{row['test_auc_high']:.3f})"
-    if key in ("parameters", "patches", "epochs", "spikes"):
+    if key in ("parameters", "patches", "epochs", "spikes") or key.endswith("ms_per_step"):
         return f"{value:,.0f}"
-    return {"learning_rate": f"{value:g}", "ms_per_step": f"{value:.0f}"}.get(key, f"{value:.3f}")
+    return {"learning_rate": f"{value:g}"}.get(key, f"{value:.3f}")

@@ -1,0 +1,61 @@
+"""Leaderboard scores from a CSV, by the name of a run or group."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from sentinode.core import unknown_name
+from sentinode.errors import InputError, MissingInputError
+
+__all__ = ["read_boards"]
+
+KEYS = ("name", "run", "fileName")
+SCORES = {"publicScore": "public", "privateScore": "private"}
+
+
+def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float]]:
+    """Read scores: a column of names, and one column of numbers for each board.
+
+    The CSV that ``kaggle competitions submissions --csv`` prints is read as it is: the name is
+    that of the submitted file without its ending, and rows of other files are passed over.
+
+    Args:
+        path: The CSV.
+        names: Names of the runs and groups.
+
+    Raises:
+        MissingInputError: There is no such file.
+        InputError: No column of names or of scores, an unknown name, or a name twice.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"no leaderboard at {path}")
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected CSV with a header, {error}") from error
+    key = next((column for column in KEYS if column in table), None)
+    if key is None:
+        raise InputError(
+            f"{path}: expected a column {' or '.join(KEYS)}, got {', '.join(map(str, table))}"
+        )
+    table = table.assign(**{key: table[key].astype(str)})
+    if key == "fileName":
+        table[key] = table[key].str.removesuffix(".csv")
+        table = table[table[key].isin(list(names))].drop_duplicates(key)
+        table = table[[key, *(c for c in SCORES if c in table)]].rename(columns=SCORES)
+    scores = table.drop(columns=key).select_dtypes("number")
+    if scores.empty and len(table):
+        raise InputError(f"{path}: no column of scores, such as public and private")
+    twice = table[key][table[key].duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: {twice.iloc[0]!r} stands more than once")
+    for name in table[key]:
+        if name not in names:
+            raise InputError(f"{path}: {unknown_name('run', name, names)}")
+    return {
+        name: {str(c): float(v) for c, v in row.items() if pd.notna(v)}
+        for name, row in zip(table[key], scores.to_dict("records"), strict=True)
+    }

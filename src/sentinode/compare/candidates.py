@@ -1,0 +1,146 @@
+"""What is compared: runs with their predictions, and predictions of anybody's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+from sentinode.config import Config
+from sentinode.core import run_folder, weight_names
+from sentinode.errors import InputError, MissingInputError
+from sentinode.models import RECORD_FILE, Run
+from sentinode.predict import predict_set
+from sentinode.tables import PackedSet, Predictions
+
+__all__ = ["Candidate", "find_candidates", "predicted"]
+
+PREDICTIONS = "predictions.parquet"
+
+
+@final
+@dataclass(frozen=True)
+class Candidate:
+    """One thing to compare.
+
+    Attributes:
+        name: Unique among them, and without a machine's folders.
+        run: None where only predictions were given.
+        predictions: None where none were found or made.
+    """
+
+    name: str
+    run: Run | None
+    predictions: Predictions | None
+
+
+def find_candidates(runs: Sequence[str], predictions: Sequence[str] = ()) -> list[Candidate]:
+    """Open runs, whatever lies below a folder, and predictions.
+
+    Predictions are a run's when they name its weights: those given, else a file
+    ``predictions.parquet`` in the run's folder or beside it.
+
+    Args:
+        runs: Run folders, folders with run folders below them, or names of shipped weights.
+        predictions: Files, or ``NAME=FILE``.
+
+    Raises:
+        MissingInputError: A folder holds no run, or a file is not there.
+        InputError: A name stands twice.
+        CheckpointError: A run is damaged.
+    """
+    opened = [run for each in runs for run in _runs_at(each)]
+    given = {name: Predictions.read(path) for name, path in map(_named, predictions)}
+    if len(given) < len(predictions):
+        raise InputError("two predictions have one name; give them as NAME=FILE")
+    by_weights = {p.note.get("weights_sha256"): p for p in given.values()}
+    found = [
+        Candidate(name, run, by_weights.get(run.weights_hash) or _beside(run))
+        for name, run in zip(_names([run.folder for run in opened]), opened, strict=True)
+    ]
+    ours = {run.weights_hash for run in opened}
+    found += [
+        Candidate(name, None, p)
+        for name, p in given.items()
+        if p.note.get("weights_sha256") not in ours
+    ]
+    names = [each.name for each in found]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{twice!r} stands twice among what is compared; give each once")
+    return found
+
+
+def _runs_at(name: str) -> list[Run]:
+    folder = run_folder(name)
+    if (folder / RECORD_FILE).is_file() or not folder.is_dir():
+        return [Run.open(folder)]
+    below = sorted(path.parent for path in folder.rglob(RECORD_FILE))
+    if not below:
+        raise MissingInputError(
+            f"{folder} holds no finished run, nor does any folder below it; give run folders, "
+            f"or names that come with the package: {', '.join(weight_names())}"
+        )
+    return [Run.open(path) for path in below]
+
+
+def _named(given: str) -> tuple[str, Path]:
+    name, equals, file = given.partition("=")
+    path = Path(file if equals else given)
+    return (name if equals else path.stem), path
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of the paths that tell them apart.
+
+    A last ``run`` is left out, and ``seed-42`` keeps the name of the folder above it.
+    """
+    parts = [list(folder.resolve().parts) for folder in folders]
+    for p in parts:
+        if p[-1] == "run" and len(p) > 2:
+            p.pop()
+        if re.fullmatch(r"seed-\d+", p[-1]) and len(p) > 2:
+            p[-2:] = ["/".join(p[-2:])]
+    for length in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(p[-length:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise InputError(f"{folders[0]} is given twice; give each run once")
+
+
+def _beside(run: Run) -> Predictions | None:
+    for folder in (run.folder, run.folder.parent):
+        path = folder / PREDICTIONS
+        if path.is_file():
+            found = Predictions.read(path)
+            if found.note.get("weights_sha256") == run.weights_hash:
+                return found
+    return None
+
+
+def predicted(
+    candidates: Sequence[Candidate], packed: PackedSet, config: Config, kept: Path
+) -> list[Candidate]:
+    """Predict the set with each run that has no predictions yet, and keep what was predicted.
+
+    Args:
+        candidates: What is compared.
+        packed: The set.
+        config: Its ``predict`` section is used.
+        kept: Folder of the predictions, by the SHA-256 of weights and set.
+    """
+    done = []
+    for each in candidates:
+        if each.run is None or each.predictions is not None:
+            done.append(each)
+            continue
+        name = f"{each.run.weights_hash[:16]}-{packed.meta.content_hash[:16]}.parquet"
+        if (kept / name).is_file():
+            made = Predictions.read(kept / name)
+        else:
+            made = predict_set(each.run, packed, config)
+            made.write(kept / name)
+        done.append(replace(each, predictions=made))
+    return done

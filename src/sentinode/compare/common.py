@@ -1,0 +1,135 @@
+"""The patches on which all candidates are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import pandas as pd
+
+from sentinode.compare.candidates import Candidate
+from sentinode.errors import InputError
+from sentinode.metrics import BoolArray, FloatArray, IntArray
+from sentinode.tables import PackedSet, Unit
+
+__all__ = ["Common", "common_patches"]
+
+
+@final
+@dataclass(frozen=True)
+class Common:
+    """Patches that every candidate with predictions scored.
+
+    Attributes:
+        names: Of these candidates, M of them.
+        labels: bool (N,).
+        probabilities: float64 (M, N) in 0..1.
+        units: int64 (N,), codes from 0 of what is resampled.
+        unit: ``slides`` or ``patches``.
+        said: Which patches these are, in a sentence.
+        warnings: What a reader must know of them.
+    """
+
+    names: tuple[str, ...]
+    labels: BoolArray
+    probabilities: FloatArray
+    units: IntArray
+    unit: Unit
+    said: str
+    warnings: tuple[str, ...]
+
+    @property
+    def both(self) -> bool:
+        """Whether both classes are there, so that an AUC is defined."""
+        return bool(self.labels.any() and not self.labels.all())
+
+
+def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) -> Common:
+    """Find the labelled patches, outside training, that all of them predicted.
+
+    Of each, those of fold test count; where it has none, all labelled ones that taught nothing.
+
+    Args:
+        candidates: At least one with predictions.
+        packed: Gives labels and slides where the predictions have none.
+
+    Raises:
+        InputError: Labels contradict each other, or no patch is common to all.
+    """
+    tables = {c.name: _reported(c, packed) for c in candidates if c.predictions is not None}
+    if not tables:
+        raise InputError(
+            "no predictions to compare; give --packed SET to make them, or --predictions FILE"
+        )
+    shared = sorted(set.intersection(*(set(table.index) for table, _ in tables.values())))
+    if not shared:
+        raise InputError(
+            "no labelled patch was predicted by all of them; compare runs on one set: --packed SET"
+        )
+    frames = [table.loc[shared] for table, _ in tables.values()]
+    labels = np.stack([frame["label"].to_numpy("int64") for frame in frames])
+    odd = np.flatnonzero((labels != labels[0]).any(axis=0))
+    if len(odd):
+        raise InputError(f"patch {shared[odd[0]]!r} has two labels among the predictions")
+    units, unit = _units(frames)
+    folds = {fold for _, fold in tables.values()}
+    said = f"{len(shared):,} patches"
+    said += f" of fold {folds.pop()}" if len(folds) == 1 and None not in folds else ""
+    said += f" ({int(labels[0].sum()):,} with tumour)"
+    return Common(
+        names=tuple(tables),
+        labels=labels[0].astype(bool),
+        probabilities=np.stack([f["probability"].to_numpy("float64") for f in frames]),
+        units=units,
+        unit=unit,
+        said=f"{said}, {units.max() + 1:,} slides" if unit == "slides" else said,
+        warnings=tuple(_warnings(tables, len(shared), unit)),
+    )
+
+
+def _reported(candidate: Candidate, packed: PackedSet | None) -> tuple[pd.DataFrame, str | None]:
+    """Return label, slide and probability by id, and the fold they are of."""
+    assert candidate.predictions is not None  # chosen by the caller
+    frame = candidate.predictions.frame.set_index("id")
+    if packed is not None:
+        known = packed.manifest.frame.set_index("id").reindex(frame.index)
+        for column in ("label", "slide"):
+            frame[column] = frame[column].fillna(known[column].astype(frame[column].dtype))
+    frame = frame[frame["label"].notna()]
+    for fold in ("test", "valid"):
+        some = frame[(frame["fold"] == fold).fillna(False).to_numpy(bool)]
+        if len(some):
+            return some[["label", "slide", "probability"]], fold
+    taught = (frame["fold"] == "train").fillna(False).to_numpy(bool)
+    if not len(frame[~taught]):
+        raise InputError(f"{candidate.name}: no labelled patch outside training was predicted")
+    return frame.loc[~taught, ["label", "slide", "probability"]], None
+
+
+def _units(frames: Sequence[pd.DataFrame]) -> tuple[IntArray, Unit]:
+    slides = frames[0]["slide"]
+    for frame in frames[1:]:
+        slides = slides.fillna(frame["slide"])
+    if slides.notna().all():
+        return pd.factorize(slides)[0].astype(np.int64), "slides"
+    return np.arange(len(slides), dtype=np.int64), "patches"
+
+
+def _warnings(
+    tables: dict[str, tuple[pd.DataFrame, str | None]], shared: int, unit: Unit
+) -> list[str]:
+    said = []
+    chosen = [name for name, (_, fold) in tables.items() if fold == "valid"]
+    if chosen:
+        said.append(f"Patches of fold valid chose the epoch of {', '.join(chosen)}: optimistic.")
+    more = [name for name, (table, _) in tables.items() if len(table) > shared]
+    if more:
+        said.append(f"Only the {shared:,} patches count that all of them predicted.")
+    if unit == "patches":
+        said.append(
+            "Slides are not known, so patches are resampled; patches of one slide resemble each "
+            "other, and the true uncertainty is larger."
+        )
+    return said
