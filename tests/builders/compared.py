@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,3 +84,13 @@ def _predictions(seed: int, quality: float, slides: int | None, weights: str) ->
         }
     )
     return Predictions.make(frame, {"weights_sha256": weights})
+
+
+def map_scores(weights: str) -> dict[str, Any]:
+    """Return scores of one run's maps as `sentinode score-maps` writes them."""
+    row = {"run": "ours", "place": "set", "method": "gradcam", "score": "centre_share"}
+    return {
+        "scores": {"centre_share": "share in the centre"},
+        "rows": [row | {"value": 0.25, "low": 0.2, "high": 0.3, "patches": 9, "units": 9}],
+        "provenance": {"inputs": {"ours": weights}},
+    }

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from builders.compared import map_scores
 from builders.pages import Page, outward
 from sentinode.card import card_markdown, card_page, make_card, write_card
 from sentinode.cli.card import card_command
@@ -95,14 +96,14 @@ def test_what_is_not_measured_is_a_gap(report: Path, tmp_path: Path) -> None:
     assert "*Gap: no report was given" in card_markdown(nothing)
     some = make_card(run, report=report)
     maps = tmp_path / "map_scores.json"
-    write_json(maps, {"scores": {"centre_share": {"value": 0.31, "low": 0.3, "high": 0.33}}})
+    write_json(maps, map_scores(run.weights_hash))
     more = make_card(
         run, report=report, stress=stress(tmp_path / "stress.json", run.weights_hash), maps=maps
     )
     assert nothing.gaps > some.gaps > more.gaps > 0
     text = card_markdown(more)
     assert "| blur | 2 px | 0.700 (0.690 to 0.710) |" in text
-    assert "| centre share | 0.310 (0.300 to 0.330) |" in text
+    assert "| set | gradcam | share in the centre | 0.250 (0.200 to 0.300) |" in text
     assert "Blur costs most." in text
 
 
@@ -156,7 +157,12 @@ def test_files_of_other_weights_are_refused(report: Path, tmp_path: Path) -> Non
         make_card(run, maps=tmp_path / "none.json")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(InputError, match="expected an object, got list"):
+        make_card(run, stress=tmp_path / "list.json")
+    with pytest.raises(InputError, match="is no file of map scores"):
         make_card(run, maps=tmp_path / "list.json")
+    write_json(tmp_path / "others.json", map_scores("1" * 64))
+    with pytest.raises(InputError, match="has no scores of the weights"):
+        make_card(run, maps=tmp_path / "others.json")
     with pytest.raises(InputError, match=r"\.md or \.html, got card\.pdf"):
         write_card(make_card(run), tmp_path / "card.pdf")
 

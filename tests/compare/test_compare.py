@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from builders.compared import LABELS, map_scores, written_run
 from builders.pages import Page, outward
-from builders.compared import LABELS, written_run
 from builders.sets import small_set, small_split, tiny_spec
 from sentinode.cli.compare import compare_command
 from sentinode.compare import (
@@ -30,7 +30,7 @@ from sentinode.config import Config, EvaluateConfig, TrainConfig, load_config
 from sentinode.core import read_json, write_json
 from sentinode.errors import InputError, MissingInputError
 from sentinode.metrics import delong_test
-from sentinode.models import spec, summarise
+from sentinode.models import Run, spec, summarise
 from sentinode.tables import Predictions
 from sentinode.train import train
 
@@ -183,7 +183,7 @@ def test_anybodys_predictions_and_map_scores_take_part(experiments: Path, tmp_pa
         tmp_path / "theirs.csv"
     )
     run = written_run(tmp_path / "ours")
-    write_json(run / "map_scores.json", {"scores": {"centre_share": {"value": 0.25}, "odd": None}})
+    write_json(run / "map_scores.json", map_scores(Run.open(run).weights_hash))
     found = compare(
         find_candidates([str(run)], [f"perfect={tmp_path / 'theirs.csv'}"]),
         QUICK,
@@ -192,8 +192,8 @@ def test_anybodys_predictions_and_map_scores_take_part(experiments: Path, tmp_pa
     rows = {row.name: row for row in found.rows}
     assert rows["perfect"].auc.value == 1.0
     assert rows["perfect"].figures["test_accuracy"] == 1.0
-    assert rows["ours"].maps == {"centre_share": 0.25}
-    assert "centre share" in comparison_markdown(found)
+    assert rows["ours"].maps == {"gradcam, set: centre_share": 0.25}
+    assert "| centre share |" in comparison_markdown(found)
 
 
 def test_files_are_whole_self_contained_and_the_same_each_time(
@@ -274,12 +274,16 @@ def test_the_command_predicts_once_and_compares(
     said = capsys.readouterr().out
     assert "2 runs in 1 groups" in said
     assert "Research use only" in said
+    table = pd.read_parquet(out / "probabilities.parquet")
+    again = pd.read_csv(out / "runs.csv").set_index("name")["test_auc"]
+    for name in ("one", "two"):
+        assert roc_auc_score(table["label"], table[name]) == pytest.approx(again[name])
     kept = sorted((out / "predictions").iterdir())
     assert len(kept) == 2
     times = [path.stat().st_mtime_ns for path in kept]
-    again = predicted(find_candidates(runs), packed, Config(), out / "predictions")
+    predicted_again = predicted(find_candidates(runs), packed, Config(), out / "predictions")
     assert [path.stat().st_mtime_ns for path in kept] == times
-    assert all(each.predictions is not None for each in again)
+    assert all(each.predictions is not None for each in predicted_again)
 
 
 def test_published_figures_say_what_they_are() -> None:

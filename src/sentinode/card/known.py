@@ -10,7 +10,7 @@ from typing import Any, final
 from sentinode.core import read_json
 from sentinode.errors import InputError
 from sentinode.models import ModelSummary, Run, summarise
-from sentinode.tables import Calibration, Report
+from sentinode.tables import Calibration, MapScore, Report, read_map_scores
 
 __all__ = ["Known", "gather"]
 
@@ -26,7 +26,7 @@ class Known:
         calibration: None where it has none.
         report: None where none was given.
         stress: Content of ``stress.json``, None where none was given.
-        maps: Content of ``map_scores.json``, None where none was given.
+        maps: Scores of its maps, None where none were given.
     """
 
     run: Run
@@ -34,7 +34,7 @@ class Known:
     calibration: Calibration | None
     report: Report | None
     stress: Mapping[str, Any] | None
-    maps: Mapping[str, Any] | None
+    maps: tuple[MapScore, ...] | None
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -77,7 +77,7 @@ def gather(run: Run, report: Path | None, stress: Path | None, maps: Path | None
         calibration=run.calibration(),
         report=opened,
         stress=_read(run, stress),
-        maps=_read(run, maps),
+        maps=_maps(run, maps),
     )
 
 
@@ -91,6 +91,15 @@ def _read(run: Run, path: Path | None) -> Mapping[str, Any] | None:
     inputs = made.get("inputs") if isinstance(made, Mapping) else None
     _of_run(run, inputs if isinstance(inputs, Mapping) else {}, path)
     return found
+
+
+def _maps(run: Run, path: Path | None) -> tuple[MapScore, ...] | None:
+    if path is None:
+        return None
+    found = read_map_scores(path)
+    if run.weights_hash not in found:
+        raise InputError(f"{path} has no scores of the weights that {run.folder} holds")
+    return found[run.weights_hash]
 
 
 def _of_run(run: Run, inputs: Mapping[str, Any], path: Path) -> None:

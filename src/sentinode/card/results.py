@@ -9,7 +9,7 @@ from sentinode.card.blocks import Block, Bullets, Picture, Section, Table, Text,
 from sentinode.card.known import Known
 from sentinode.card.said import figure_said, number
 from sentinode.plots import reliability_figure, roc_figure
-from sentinode.tables import Figure, OperatingPoint, Report
+from sentinode.tables import Figure, MapScore, OperatingPoint, Report
 
 __all__ = ["calibration", "evaluation", "factors", "figures", "maps", "metrics", "stress"]
 
@@ -254,16 +254,13 @@ def maps(known: Known) -> Section:
     if found is None:
         why = gap("its maps were not scored; give --maps FILE")
         return Section("What it looks at", (Text(why),))
-    rows = tuple(_scores(found.get("scores") or found.get("figures") or {}))
-    blocks: list[Block] = [Text(str(found[key])) for key in ("headline", "said") if found.get(key)]
-    if rows:
-        blocks.append(Table(("Score of the maps", "Value (interval)"), rows))
-    return Section("What it looks at", tuple(blocks) or (Text(gap("the file has no scores")),))
+    rows = tuple(
+        (each.place, each.method, each.said, figure_said(_figure(each), "undefined"))
+        for each in found
+    )
+    columns = ("Patches from", "Maps by", "Score", "Value (interval)")
+    return Section("What it looks at", (Table(columns, rows),))
 
 
-def _scores(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in scores.items():
-        plain = {"value": value} if isinstance(value, int | float) else value
-        if isinstance(plain, Mapping) and "value" in plain:
-            known = {k: plain.get(k) for k in ("value", "low", "high", "note")}
-            yield name.replace("_", " "), figure_said(Figure.model_validate(known), "undefined")
+def _figure(score: MapScore) -> Figure:
+    return Figure(value=score.value, low=score.low, high=score.high)

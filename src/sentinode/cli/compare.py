@@ -33,6 +33,9 @@ def compare_command(
         Path | None,
         typer.Option(help="CSV of scores: name, public, private; or as Kaggle prints it."),
     ] = None,
+    maps: Annotated[
+        list[Path] | None, typer.Option(help="map_scores.json of what runs look at.")
+    ] = None,
     against: Annotated[
         str | None, typer.Option(help="Compare all groups with this one; else all pairs.")
     ] = None,
@@ -44,12 +47,18 @@ def compare_command(
 
     Runs that differ in their seed only are taken together.
     """
-    from sentinode.compare import compare, find_candidates, predicted, write_comparison
+    from sentinode.compare import (
+        common_patches,
+        compare,
+        find_candidates,
+        predicted,
+        write_comparison,
+    )
     from sentinode.tables import PackedSet
     from sentinode.types import RESEARCH_USE_ONLY
 
     settings = config_of(config, overrides)
-    candidates = find_candidates(runs or [], predictions or [])
+    candidates = find_candidates(runs or [], predictions or [], maps or [])
     opened = PackedSet.open(packed) if packed is not None else None
     if opened is not None:
         candidates = predicted(candidates, opened, settings, out / "predictions")
@@ -61,7 +70,7 @@ def compare_command(
         against=against,
         margin=margin,
     )
-    page = write_comparison(comparison, out)
+    page = write_comparison(comparison, out, common_patches(candidates, opened))
     for line in (comparison.headline, *comparison.findings, *comparison.warnings):
         typer.echo(line)
     for each in comparison.differences:

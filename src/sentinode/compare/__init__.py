@@ -1,6 +1,7 @@
 """Runs side by side: which of their differences are real, and which are noise."""
 
 from sentinode.compare.candidates import Candidate, find_candidates, predicted
+from sentinode.compare.common import Common, common_patches
 from sentinode.compare.comparing import compare
 from sentinode.compare.learning import learning_curve
 from sentinode.compare.published import published_experiments, published_of
@@ -9,10 +10,12 @@ from sentinode.compare.writing import comparison_markdown, comparison_page, writ
 
 __all__ = [
     "Candidate",
+    "Common",
     "Comparison",
     "Difference",
     "GroupRow",
     "RunRow",
+    "common_patches",
     "compare",
     "comparison_markdown",
     "comparison_page",

@@ -13,11 +13,12 @@ from sentinode.core import run_folder, weight_names
 from sentinode.errors import InputError, MissingInputError
 from sentinode.models import RECORD_FILE, Run
 from sentinode.predict import predict_set
-from sentinode.tables import PackedSet, Predictions
+from sentinode.tables import MapScore, PackedSet, Predictions, read_map_scores
 
 __all__ = ["Candidate", "find_candidates", "predicted"]
 
 PREDICTIONS = "predictions.parquet"
+MAPS = "map_scores.json"
 
 
 @final
@@ -29,14 +30,18 @@ class Candidate:
         name: Unique among them, and without a machine's folders.
         run: None where only predictions were given.
         predictions: None where none were found or made.
+        maps: Scores of its maps, empty where there are none.
     """
 
     name: str
     run: Run | None
     predictions: Predictions | None
+    maps: tuple[MapScore, ...] = ()
 
 
-def find_candidates(runs: Sequence[str], predictions: Sequence[str] = ()) -> list[Candidate]:
+def find_candidates(
+    runs: Sequence[str], predictions: Sequence[str] = (), maps: Sequence[Path] = ()
+) -> list[Candidate]:
     """Open runs, whatever lies below a folder, and predictions.
 
     Predictions are a run's when they name its weights: those given, else a file
@@ -45,6 +50,7 @@ def find_candidates(runs: Sequence[str], predictions: Sequence[str] = ()) -> lis
     Args:
         runs: Run folders, folders with run folders below them, or names of shipped weights.
         predictions: Files, or ``NAME=FILE``.
+        maps: Files ``map_scores.json``, beside those in the runs' folders.
 
     Raises:
         MissingInputError: A folder holds no run, or a file is not there.
@@ -56,8 +62,14 @@ def find_candidates(runs: Sequence[str], predictions: Sequence[str] = ()) -> lis
     if len(given) < len(predictions):
         raise InputError("two predictions have one name; give them as NAME=FILE")
     by_weights = {p.note.get("weights_sha256"): p for p in given.values()}
+    scores = {digest: found for path in maps for digest, found in read_map_scores(path).items()}
     found = [
-        Candidate(name, run, by_weights.get(run.weights_hash) or _beside(run))
+        Candidate(
+            name,
+            run,
+            by_weights.get(run.weights_hash) or _beside(run),
+            scores.get(run.weights_hash) or _scored(run),
+        )
         for name, run in zip(_names([run.folder for run in opened]), opened, strict=True)
     ]
     ours = {run.weights_hash for run in opened}
@@ -118,6 +130,13 @@ def _beside(run: Run) -> Predictions | None:
             if found.note.get("weights_sha256") == run.weights_hash:
                 return found
     return None
+
+
+def _scored(run: Run) -> tuple[MapScore, ...]:
+    for folder in (run.folder, run.folder.parent):
+        if (folder / MAPS).is_file():
+            return read_map_scores(folder / MAPS).get(run.weights_hash, ())
+    return ()
 
 
 def predicted(

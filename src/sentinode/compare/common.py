@@ -24,6 +24,7 @@ class Common:
 
     Attributes:
         names: Of these candidates, M of them.
+        ids: Of the patches, N of them, sorted.
         labels: bool (N,).
         probabilities: float64 (M, N) in 0..1.
         units: int64 (N,), codes from 0 of what is resampled.
@@ -33,6 +34,7 @@ class Common:
     """
 
     names: tuple[str, ...]
+    ids: tuple[str, ...]
     labels: BoolArray
     probabilities: FloatArray
     units: IntArray
@@ -44,6 +46,11 @@ class Common:
     def both(self) -> bool:
         """Whether both classes are there, so that an AUC is defined."""
         return bool(self.labels.any() and not self.labels.all())
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a patch: id, label, and each candidate's probability as float32."""
+        columns = dict(zip(self.names, self.probabilities.astype(np.float32), strict=True))
+        return pd.DataFrame({"id": self.ids, "label": self.labels.astype(np.int8)} | columns)
 
 
 def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) -> Common:
@@ -80,6 +87,7 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
     said += f" ({int(labels[0].sum()):,} with tumour)"
     return Common(
         names=tuple(tables),
+        ids=tuple(map(str, shared)),
         labels=labels[0].astype(bool),
         probabilities=np.stack([f["probability"].to_numpy("float64") for f in frames]),
         units=units,

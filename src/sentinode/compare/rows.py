@@ -13,7 +13,7 @@ from sentinode.compare.candidates import Candidate
 from sentinode.compare.common import Common
 from sentinode.compare.published import published_of
 from sentinode.compare.result import GroupRow, MeanOf, RunRow
-from sentinode.core import hash_json, read_json
+from sentinode.core import hash_json
 from sentinode.metrics import (
     FloatArray,
     expected_calibration_error,
@@ -27,7 +27,6 @@ from sentinode.tables import Figure
 
 __all__ = ["group_rows", "groups_of", "run_rows"]
 
-MAPS = "map_scores.json"
 ONE_CLASS = "needs patches of both classes"
 
 
@@ -105,7 +104,7 @@ def run_rows(
                     auc=auc,
                     boards=dict(boards.get(each.name) or boards.get(group) or {}),
                     published={} if each.run is None else _published(each.run),
-                    maps={} if each.run is None else _maps(each.run),
+                    maps={f"{m.method}, {m.place}: {m.score}": m.value for m in each.maps},
                 )
             )
     return rows
@@ -164,21 +163,6 @@ def _scored(
     found = spread(draws[:, at], confidence)
     ends = {} if found is None else {"low": found.low, "high": found.high}
     return figures, Figure(value=roc_auc(y, p), **ends)
-
-
-def _maps(run: Run) -> dict[str, float]:
-    """Return the scores of a run's maps by name, where there are any."""
-    for folder in (run.folder, run.folder.parent):
-        if (folder / MAPS).is_file():
-            content = read_json(folder / MAPS)
-            scores = content.get("scores") or content.get("figures") or {}
-            return {name: v for name, each in scores.items() if (v := _value(each)) is not None}
-    return {}
-
-
-def _value(score: Any) -> float | None:
-    found = score.get("value") if isinstance(score, Mapping) else score
-    return float(found) if isinstance(found, int | float) else None
 
 
 def group_rows(

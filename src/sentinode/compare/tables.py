@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -78,8 +78,8 @@ def group_tables(comparison: Comparison) -> tuple[TextTable, ...]:
         "slope": _mean("slope", 2),
         "patches/s, training": _mean("train_patches_per_s", 0),
         "patches/s, scoring": _mean("valid_patches_per_s", 0),
-        **{name.replace("_", " "): _map(name) for name in maps},
     }
+    fourth = {name.rpartition(": ")[2].replace("_", " "): _map(name) for name in _one_kind(maps)}
     unit = comparison.unit
     return (
         _table(
@@ -104,7 +104,19 @@ def group_tables(comparison: Comparison) -> tuple[TextTable, ...]:
             groups,
             third,
         ),
+        *([_table("What the maps show", _kind_said(maps), groups, fourth)] if maps else []),
     )
+
+
+def _one_kind(names: Iterable[str]) -> list[str]:
+    """Return the scores of the method and place that come first."""
+    found = list(names)
+    return [name for name in found if name.rpartition(": ")[0] == found[0].rpartition(": ")[0]]
+
+
+def _kind_said(names: Iterable[str]) -> str:
+    kind = next(iter(names)).rpartition(": ")[0]
+    return f"Scores of the maps by {kind}; those of other methods and patches stand in runs.csv."
 
 
 def _table(

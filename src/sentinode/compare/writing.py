@@ -1,4 +1,4 @@
-"""The comparison on disk: compare.json, .html, .md, runs.csv and differences.csv."""
+"""The comparison on disk: compare.json, .html, .md, tables, and the probabilities behind it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from sentinode.compare.common import Common
 from sentinode.compare.curves import per_doubling
 from sentinode.compare.figures import auc_figure, curve_figure, difference_figure
 from sentinode.compare.result import Comparison, CurvePoint
 from sentinode.compare.tables import TextTable, difference_table, group_tables, runs_frame
 from sentinode.core import atomic_path, folder_lock, write_json, write_text
 from sentinode.plots import render
+from sentinode.tables.frames import write_parquet
 from sentinode.types import RESEARCH_USE_ONLY
 
 __all__ = ["comparison_markdown", "comparison_page", "write_comparison"]
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> Path:
+def write_comparison(comparison: Comparison, folder: Path, common: Common | None = None) -> Path:
     """Write the comparison's files, each whole or not at all, and return that of the page.
+
+    Args:
+        comparison: The comparison.
+        folder: Made where it is not there.
+        common: Its patches, to write ``probabilities.parquet`` too: a column for each candidate.
 
     Raises:
         InputError: The folder cannot be written to.
@@ -34,6 +41,9 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
         _csv(folder / "runs.csv", runs_frame(comparison))
         if differences:
             _csv(folder / "differences.csv", pd.DataFrame(differences))
+        if common is not None:
+            note = {"notice": RESEARCH_USE_ONLY, "said": comparison.headline}
+            write_parquet(folder / "probabilities.parquet", common.table(), note)
         write_text(folder / "compare.md", comparison_markdown(comparison))
         write_text(folder / "compare.html", comparison_page(comparison))
     return folder / "compare.html"

@@ -10,6 +10,7 @@ from sentinode.tables.history import (
     write_history,
 )
 from sentinode.tables.manifest import MANIFEST_DTYPES, Manifest
+from sentinode.tables.map_scores import MapScore, read_map_scores
 from sentinode.tables.packed import (
     COARSE_FILE,
     COARSE_SIDE,
@@ -74,6 +75,7 @@ __all__ = [
     "HistoryFacts",
     "LeftOut",
     "Manifest",
+    "MapScore",
     "OperatingPoint",
     "PackedSet",
     "Predictions",
@@ -88,6 +90,7 @@ __all__ = [
     "Unit",
     "history_facts",
     "read_history",
+    "read_map_scores",
     "read_parquet",
     "write_history",
     "write_parquet",
