@@ -83,7 +83,8 @@ def _predictions(seed: int, quality: float, slides: int | None, weights: str) ->
             "probability": expit(logit),
         }
     )
-    return Predictions.make(frame, {"weights_sha256": weights})
+    note = {"weights_sha256": weights, "provenance": {"inputs": {"input": "s"}}}
+    return Predictions.make(frame, note)
 
 
 def map_scores(weights: str) -> dict[str, Any]:

@@ -219,6 +219,7 @@ def test_gaps_stay_gaps(tmp_path: Path) -> None:
     written_run(tmp_path / "b", predict=False, learning_rate=2e-3)
     found = compare(find_candidates([str(tmp_path)]), QUICK)
     rows = {row.name: row for row in found.rows}
+    assert not any("another set" in warning for warning in found.warnings)
     assert rows["b"].auc.value is None
     assert rows["b"].figures["valid_auc"] == 0.8
     assert "Without predictions, and so not scored: b." in found.warnings
@@ -229,6 +230,15 @@ def test_gaps_stay_gaps(tmp_path: Path) -> None:
     assert one.rows[0].auc.note == "needs patches of both classes"
     assert any("one class" in warning for warning in one.warnings)
     assert "Comparison" in comparison_page(one)
+
+
+def test_a_run_of_another_set_is_told_of(tmp_path: Path) -> None:
+    run = written_run(tmp_path / "a")
+    table = Predictions.read(tmp_path / "a" / "predictions.parquet")
+    note = {**table.note, "provenance": {"inputs": {"input": "other"}}}
+    Predictions(table.frame, note).write(run.parent / "predictions.parquet")
+    found = compare(find_candidates([str(run)]), QUICK)
+    assert any(said.endswith("which may share slides with it: a.") for said in found.warnings)
 
 
 def test_bad_questions_are_answered(experiments: Path, tmp_path: Path) -> None:

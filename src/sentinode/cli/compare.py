@@ -15,7 +15,7 @@ def compare_command(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN]...",
+            metavar="RUN",
             help="Run folders, folders with runs below them, or names as in nodenet-base.",
         ),
     ] = None,

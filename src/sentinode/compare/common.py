@@ -12,7 +12,7 @@ import pandas as pd
 from sentinode.compare.candidates import Candidate
 from sentinode.errors import InputError
 from sentinode.metrics import BoolArray, FloatArray, IntArray
-from sentinode.tables import PackedSet, Unit
+from sentinode.tables import PackedSet, Predictions, Unit
 
 __all__ = ["Common", "common_patches"]
 
@@ -65,7 +65,11 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
     Raises:
         InputError: Labels contradict each other, or no patch is common to all.
     """
-    tables = {c.name: _reported(c, packed) for c in candidates if c.predictions is not None}
+    tables = {
+        c.name: _reported(c.name, c.predictions, packed)
+        for c in candidates
+        if c.predictions is not None
+    }
     if not tables:
         raise InputError(
             "no predictions to compare; give --packed SET to make them, or --predictions FILE"
@@ -97,10 +101,11 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
     )
 
 
-def _reported(candidate: Candidate, packed: PackedSet | None) -> tuple[pd.DataFrame, str | None]:
+def _reported(
+    name: str, predictions: Predictions, packed: PackedSet | None
+) -> tuple[pd.DataFrame, str | None]:
     """Return label, slide and probability by id, and the fold they are of."""
-    assert candidate.predictions is not None  # chosen by the caller
-    frame = candidate.predictions.frame.set_index("id")
+    frame = predictions.frame.set_index("id")
     if packed is not None:
         known = packed.manifest.frame.set_index("id").reindex(frame.index)
         for column in ("label", "slide"):
@@ -112,7 +117,7 @@ def _reported(candidate: Candidate, packed: PackedSet | None) -> tuple[pd.DataFr
             return some[["label", "slide", "probability"]], fold
     taught = (frame["fold"] == "train").fillna(False).to_numpy(bool)
     if not len(frame[~taught]):
-        raise InputError(f"{candidate.name}: no labelled patch outside training was predicted")
+        raise InputError(f"{name}: no labelled patch outside training was predicted")
     return frame.loc[~taught, ["label", "slide", "probability"]], None
 
 

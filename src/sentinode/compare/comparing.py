@@ -122,7 +122,23 @@ def _cautions(
     sets = {c.run.record.provenance.inputs.get("set") for c in candidates if c.run is not None}
     if len(sets) > 1:
         said.append("The runs were trained on different sets.")
+    strange = [each.name for each in candidates if _foreign(each)]
+    if strange:
+        said.append(
+            f"Trained on another set than the one compared on, which may share slides with it: "
+            f"{', '.join(strange)}."
+        )
     return said
+
+
+def _foreign(candidate: Candidate) -> bool:
+    """Whether the predictions name another set than the run was trained on."""
+    if candidate.run is None or candidate.predictions is None:
+        return False
+    ours = candidate.run.record.provenance.inputs.get("set")
+    made = candidate.predictions.note.get("provenance") or {}
+    theirs = made.get("inputs", {}).get("input")
+    return ours is not None and theirs is not None and ours != theirs
 
 
 def _inputs(

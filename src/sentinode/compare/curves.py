@@ -39,7 +39,12 @@ def curves_of(
             )
         )
     whole = [p for p in by_key.values() if len({point.patches for point in p}) > 1]
-    return [point for p in whole for point in sorted(p, key=lambda point: point.patches)]
+    names = [points[0].curve for points in whole]
+    return [
+        point.model_copy(update={"curve": name if names.count(name) == 1 else f"{name}, {number}"})
+        for number, (name, points) in enumerate(zip(names, whole, strict=True), 1)
+        for point in sorted(points, key=lambda point: point.patches)
+    ]
 
 
 def per_doubling(points: Sequence[CurvePoint]) -> float:

@@ -16,7 +16,7 @@ from sentinode.compare.result import Comparison, CurvePoint
 from sentinode.compare.tables import TextTable, difference_table, group_tables, runs_frame
 from sentinode.core import atomic_path, folder_lock, write_json, write_text
 from sentinode.plots import render
-from sentinode.tables.frames import write_parquet
+from sentinode.tables import write_parquet
 from sentinode.types import RESEARCH_USE_ONLY
 
 __all__ = ["comparison_markdown", "comparison_page", "write_comparison"]
@@ -81,14 +81,10 @@ def _rows(table: TextTable) -> Iterator[str]:
 
 
 def _curves(comparison: Comparison) -> list[list[CurvePoint]]:
-    found: list[list[CurvePoint]] = []
+    by_name: dict[str, list[CurvePoint]] = {}
     for point in comparison.curves:
-        last = found[-1][-1] if found else None
-        if last is not None and last.curve == point.curve and last.patches < point.patches:
-            found[-1].append(point)
-        else:
-            found.append([point])
-    return found
+        by_name.setdefault(point.curve, []).append(point)
+    return list(by_name.values())
 
 
 def _curve_said(points: list[CurvePoint]) -> str:

@@ -1,0 +1,94 @@
+"""The first notebook's experiments with three seeds, compared, and kept small enough to commit.
+
+    python benchmarks/notebooks.py SET OUT RESULTS [--scale 0.2] [--epochs 4] [--seeds 3]
+
+SET is a packed set with a fold test of other slides. OUT keeps the runs; started again after any
+interruption it goes on. RESULTS gets the comparison, the histories of all trainings in one table,
+and every probability.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from sentinode.compare import (
+    common_patches,
+    compare,
+    find_candidates,
+    write_comparison,
+)
+from sentinode.config import EvaluateConfig
+from sentinode.pipeline import reproduce
+from sentinode.tables import PackedSet
+
+NAMES = (
+    "first-gray",
+    "first-gray-kernel-5",
+    "first-gray-256",
+    "first-gray-no-128",
+    "first-gray-no-dense",
+    "first-gray-dropout-30",
+    "first-colour",
+)
+# A batch normalisation's moving statistics keep 0.99 of what they were at a step, so that for the
+# first few hundred steps the validation loss rises while the network gets better: with so few
+# patches, small batches and the last weights are what there is to compare.
+SETTINGS = (
+    "split.valid_fraction=0.03",
+    "train.batch_size=16",
+    "train.keep=last",
+    "train.patience=none",
+    "predict.precision=bfloat16",
+)
+KEPT = ("compare.html", "compare.json", "compare.md", "runs.csv", "probabilities.parquet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("packed", "out", "results"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--scale", type=float, default=0.2)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--so-far", action="store_true", help="compare what is there, train none")
+    given = parser.parse_args()
+    packed = PackedSet.open(given.packed)
+    if not given.so_far:
+        reproduce(
+            packed,
+            given.out,
+            scale=given.scale,
+            epochs=given.epochs,
+            seeds=given.seeds,
+            names=NAMES,
+            overrides=SETTINGS,
+        )
+    finished = sorted(path.parent / "run" for path in given.out.glob("*/seed-*/result.json"))
+    candidates = find_candidates([str(run) for run in finished])
+    comparison = compare(candidates, EvaluateConfig(), packed=packed, against=NAMES[0])
+    write_comparison(comparison, given.out / "compare", common_patches(candidates, packed))
+    keep(given.out, finished, given.results)
+    print("\n".join((comparison.headline, *comparison.findings, *comparison.warnings)))
+    print("\n".join(each.said for each in comparison.differences))
+
+
+def keep(out: Path, runs: list[Path], results: Path) -> None:
+    results.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(out / "compare" / name, results / name)
+    histories = [
+        pd.read_csv(run / "history.csv").assign(
+            experiment=run.parent.parent.name, seed=run.parent.name.removeprefix("seed-")
+        )
+        for run in runs
+    ]
+    table = pd.concat(histories).set_index(["experiment", "seed", "epoch"])
+    table.to_csv(results / "histories.csv", float_format="%.5g", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()
