@@ -36,7 +36,8 @@ def test_train_then_predict_then_submit(folder: Path) -> None:
     again = said("train", folder / "set", "--out", folder / "run", "--epochs", 1, "--seed", 5)
     assert "epoch 1 of 1 is the best" in again
     output = said("predict", folder / "run", folder / "set", "--out", folder / "p.parquet")
-    assert "baseline-colour on cpu in float32" in output
+    assert "baseline-colour by" in output
+    assert "on cpu in float32" in output
     table = Predictions.read(folder / "p.parquet").frame
     assert set(table["fold"]) == {"valid", "test", "unlabelled"}
     (folder / "sample.csv").write_text(
