@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sentinode.phantom import MPP, make_slide, write_pyramid
+from sentinode.phantom import MPP, make_slide
 from sentinode.phantom.annotations import write_annotations
+from sentinode.slides import write_pyramid
 
 SIDE = 448
 

@@ -21,8 +21,8 @@ from sentinode.cli.main import app
 from sentinode.config import ExtractConfig, PackConfig, SplitConfig
 from sentinode.data import Extraction, Job, Judge, audit, extract, split
 from sentinode.errors import InputError, MissingInputError
-from sentinode.phantom import MPP, write_pyramid
-from sentinode.slides import Reading, pair, slide_files
+from sentinode.phantom import MPP
+from sentinode.slides import Reading, pair, slide_files, write_pyramid
 from sentinode.tables import PackedSet
 
 EVERY = ExtractConfig(tumour_share=None, per_slide=None, stride=48, workers=1)

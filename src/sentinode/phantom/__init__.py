@@ -4,7 +4,6 @@ from sentinode.phantom.cohort import CohortSummary, write_cohort
 from sentinode.phantom.patches import Cut, draw_patches, label_of
 from sentinode.phantom.section import Section, make_section, write_section
 from sentinode.phantom.slide import MPP, SIDE, Slide, make_slide
-from sentinode.slides import write_pyramid
 
 __all__ = [
     "MPP",
@@ -18,6 +17,5 @@ __all__ = [
     "make_section",
     "make_slide",
     "write_cohort",
-    "write_pyramid",
     "write_section",
 ]
