@@ -160,6 +160,9 @@ def broken_slides(folder: Path, good: Path) -> None:
     glass = np.full((300, 300, 3), 244, np.uint8)
     tifffile.imwrite(folder / "glass.tif", glass, photometric="rgb", **scale)
     tifffile.imwrite(folder / "thin.tif", glass[:1], photometric="rgb", **scale)
+    wide = np.full((40, 100_000, 3), 244, np.uint8)  # one level
+    how: dict[str, Any] = {"photometric": "rgb", "tile": (256, 256), "compression": "zlib"}
+    tifffile.imwrite(folder / "wide.tif", wide, **how, **scale)
     far = {"resolution": (1e4 / 4, 1e4 / 4), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(folder / "coarse.tif", glass, photometric="rgb", **far)
     path = folder / "corrupt.tif"
@@ -182,7 +185,7 @@ def test_a_broken_slide_stops_no_other(
     cohort = analyse_cohort(Job("nodenet-base", out, None, EXACT), [folder], said=said.append)
     found = {one.slide: (one.status, one.reason) for one in cohort.outcomes}
     assert found["good"] == ("done", "")
-    assert found["glass"][0] == found["thin"][0] == "no tissue"
+    assert found["glass"][0] == found["thin"][0] == found["wide"][0] == "no tissue"
     for name, words in (
         ("unknown", "is no slide: expected SVS"),
         ("cut", "damaged or cut short"),
@@ -194,7 +197,7 @@ def test_a_broken_slide_stops_no_other(
         assert words in found[name][1]
         assert not (out / name).exists()
     assert (cohort.exit_code, cohort.failed) == (1, 5)
-    assert len(said) == 8
+    assert len(said) == 9
     assert not list(out.glob(".*.partial"))
     table = pd.read_csv(cohort.table)
     assert table["status"].value_counts()["failed"] == 5

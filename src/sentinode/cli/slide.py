@@ -47,14 +47,11 @@ def slide_command(
     settings = config_of(config, [*(overrides or []), *short]).slide
 
     from sentinode.core import keep_freed_memory
-    from sentinode.slide import Analyst, Job, analyse_cohort, shard_of
+    from sentinode.slide import Job, analyse_cohort, shard_of
 
     keep_freed_memory()
     part = (1, 1) if shard is None else shard_of(shard)
     job = Job(run, out, mpp, settings)
-    said = Analyst(job).dense.said  # and a run that cannot be used stops before any slide
-    if said:
-        typer.echo(said, err=True)
     cohort = analyse_cohort(
         job,
         slides,

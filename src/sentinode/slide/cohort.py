@@ -62,7 +62,8 @@ def analyse_cohort(
         shard: Number and count of equal parts, from 1; this call does one of them.
         workers: Processes on this machine; 0 does the work in this one.
         scheduler: Address of a Dask scheduler whose workers do it instead.
-        said: Is given a line for each slide as it is finished.
+        said: Is given a line for each slide as it is finished, and one where the network does not
+            run densely.
 
     Raises:
         MissingInputError: There is nothing at a path, or no such run.
@@ -73,23 +74,20 @@ def analyse_cohort(
     """
     number, count = shard
     mine = slide_files(paths)[number - 1 :: count]
+    analyst = Analyst(job)  # a run that cannot be used stops before any slide
+    if analyst.dense.said:
+        said(analyst.dense.said)
     make_folder(job.out)
     if workers or scheduler:
         from sentinode.slide.cluster import on_cluster
 
         outcomes = on_cluster(job, mine, workers, scheduler)
     else:
-        outcomes = _here(job, mine)
+        outcomes = (taken(analyst, path) for path in mine)
     found = tuple(sorted(_saying(outcomes, said), key=lambda one: one.slide))
     name = TABLE if count == 1 else f"slides-{number}-of-{count}.csv"
     _write_table(job.out / name, found)
     return Cohort(found, job.out / name)
-
-
-def _here(job: Job, slides: Sequence[Path]) -> Iterator[Outcome]:
-    analyst = Analyst(job)
-    for path in slides:
-        yield taken(analyst, path)
 
 
 def taken(analyst: Analyst, path: Path) -> Outcome:

@@ -31,14 +31,12 @@ class Times:
         masking: Reading the overview and finding tissue.
         inferring: The network.
         writing: All outputs.
-        threads: That reading threads worked, mostly beside the network.
     """
 
     reading: float = 0.0
     masking: float = 0.0
     inferring: float = 0.0
     writing: float = 0.0
-    threads: float = 0.0
 
 
 @final
@@ -84,11 +82,8 @@ def infer(
     logits = np.full(wanted.shape, np.nan, np.float32)
 
     def read(part: _Tile) -> UInt8Array:
-        start = time.perf_counter()
         size = grid.extent(part.right - part.left), grid.extent(part.bottom - part.top)
-        pixels = slide.read(*grid.patch_corner(part.top, part.left), *size, grid.mpp)
-        times.threads += time.perf_counter() - start
-        return pixels
+        return slide.read(*grid.patch_corner(part.top, part.left), *size, grid.mpp)
 
     pool = ThreadPoolExecutor(readers, thread_name_prefix="reading")
     try:
