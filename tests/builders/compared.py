@@ -89,9 +89,14 @@ def _predictions(seed: int, quality: float, slides: int | None, weights: str) ->
 
 def map_scores(weights: str) -> dict[str, Any]:
     """Return scores of one run's maps as `sentinode score-maps` writes them."""
-    row = {"run": "ours", "place": "set", "method": "gradcam", "score": "centre_share"}
+    row = {"run": "ours", "place": "set", "value": 0.25, "patches": 9, "units": 9}
+    gradcam = row | {"method": "gradcam", "low": 0.2, "high": 0.3}
     return {
-        "scores": {"centre_share": "share in the centre"},
-        "rows": [row | {"value": 0.25, "low": 0.2, "high": 0.3, "patches": 9, "units": 9}],
+        "scores": {"logit": "logit", "centre_share": "share in the centre", "iou": "IoU"},
+        "rows": [
+            row | {"method": "network", "score": "logit"},
+            gradcam | {"score": "centre_share"},
+            gradcam | {"score": "iou"},
+        ],
         "provenance": {"inputs": {"ours": weights}},
     }

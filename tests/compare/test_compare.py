@@ -192,8 +192,12 @@ def test_anybodys_predictions_and_map_scores_take_part(experiments: Path, tmp_pa
     rows = {row.name: row for row in found.rows}
     assert rows["perfect"].auc.value == 1.0
     assert rows["perfect"].figures["test_accuracy"] == 1.0
-    assert rows["ours"].maps == {"gradcam, set: centre_share": 0.25}
-    assert "| centre share |" in comparison_markdown(found)
+    assert rows["ours"].maps == {
+        "network, set: logit": 0.25,
+        "gradcam, set: centre_share": 0.25,
+        "gradcam, set: iou": 0.25,
+    }
+    assert "| group | centre share | iou |" in comparison_markdown(found)
 
 
 def test_files_are_whole_self_contained_and_the_same_each_time(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -108,14 +109,19 @@ def group_tables(comparison: Comparison) -> tuple[TextTable, ...]:
     )
 
 
+def _kind(name: str) -> str:
+    return name.rpartition(": ")[0]
+
+
 def _one_kind(names: Iterable[str]) -> list[str]:
-    """Return the scores of the method and place that come first."""
+    """Return the scores of the method and place that have most of them, the first where even."""
     found = list(names)
-    return [name for name in found if name.rpartition(": ")[0] == found[0].rpartition(": ")[0]]
+    kinds = Counter(map(_kind, found)).most_common(1)
+    return [name for name in found if _kind(name) == kinds[0][0]]
 
 
 def _kind_said(names: Iterable[str]) -> str:
-    kind = next(iter(names)).rpartition(": ")[0]
+    kind = _kind(_one_kind(names)[0])
     return f"Scores of the maps by {kind}; those of other methods and patches stand in runs.csv."
 
 
