@@ -66,6 +66,22 @@ def test_wrong_patches_are_put_aside_with_their_reason(tmp_path: Path) -> None:
     )
 
 
+def test_resized_patches_have_their_scale_or_none(tmp_path: Path) -> None:
+    root = tmp_path / "folder"
+    for i in range(6):
+        save(root / str(i % 2) / f"p{i:02d}.tif", picture(i))
+    source = open_source(root)
+    side = source.read(0).shape[0]
+    source.mpp = 0.5
+    assert pack(source, tmp_path / "as-is", PackConfig()).meta.mpp == 0.5
+    half = pack(source, tmp_path / "half", PackConfig(resize=side // 2))
+    assert half.meta.mpp == pytest.approx(1.0)
+    save(root / "1" / "large.tif", np.kron(picture(9), np.ones((2, 2, 1), np.uint8)))
+    mixed = open_source(root)
+    mixed.mpp = 0.5
+    assert pack(mixed, tmp_path / "mixed", PackConfig(resize=side // 2)).meta.mpp is None
+
+
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     damaged(tmp_path / "0")
     (tmp_path / "0" / "large.tif").unlink()

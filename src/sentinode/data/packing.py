@@ -92,8 +92,8 @@ def _kept(out: Path, made_from: dict[str, str], config: PackConfig) -> PackedSet
     return there if same else None
 
 
-def _size_of(source: Source) -> int:
-    """Return the commonest side of a sample of patches spread over the source."""
+def _shapes_of(source: Source) -> Counter[tuple[int, ...]]:
+    """Count the shapes of a sample of patches spread over the source."""
     if not len(source):
         raise InputError("the source holds no patches")
     usable = np.flatnonzero(source.table["problem"].isna())
@@ -107,13 +107,27 @@ def _size_of(source: Source) -> int:
             reason = f"{source.table['path'].iloc[row]}: {problem}"
     if not shapes:
         raise InputError(f"none of the patches tried can be read; {reason}")
-    height, width, _ = shapes.most_common(1)[0][0]
+    return shapes
+
+
+def _size_of(source: Source) -> int:
+    """Return the commonest side of the patches."""
+    height, width, _ = _shapes_of(source).most_common(1)[0][0]
     if height != width:
         raise InputError(
             f"patches are {width}x{height} px, expected squares; "
             "give --set pack.resize=96 to make them so"
         )
     return int(height)
+
+
+def _mpp_of(source: Source, resize: int | None) -> float | None:
+    """Return the scale of the packed patches, None where it is not known of all of them."""
+    if source.mpp is None or resize is None:
+        return source.mpp
+    shapes = _shapes_of(source)
+    height, width, _ = next(iter(shapes))
+    return source.mpp * height / resize if len(shapes) == 1 and height == width else None
 
 
 def _begin(work: Path, made_from: dict[str, str], config: PackConfig) -> None:
@@ -182,7 +196,7 @@ def _finish(
         kind=source.kind,
         count=len(manifest),
         size=size,
-        mpp=source.mpp,
+        mpp=_mpp_of(source, config.resize),
         content_hash=hash_bytes("\n".join(_lines(rows)).encode()),
         provenance=made,
     )
