@@ -286,7 +286,7 @@ def test_the_command_predicts_once_and_compares(
     runs, out = [str(tmp_path / "runs")], tmp_path / "out"
     compare_command(out, runs, packed.folder, overrides=["evaluate.resamples=100"])
     said = capsys.readouterr().out
-    assert "2 runs in 1 groups" in said
+    assert "2 runs in 1 group, compared" in said
     assert "Research use only" in said
     table = pd.read_parquet(out / "probabilities.parquet")
     again = pd.read_csv(out / "runs.csv").set_index("name")["test_auc"]

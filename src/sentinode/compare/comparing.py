@@ -65,7 +65,8 @@ def compare(
     )
     by_name = {group.name: group for group in grouped}
     return Comparison(
-        headline=f"{len(candidates)} runs in {len(groups)} groups, compared on {common.said}.",
+        headline=f"{_counted(len(candidates), 'run')} in {_counted(len(groups), 'group')}, "
+        f"compared on {common.said}.",
         findings=tuple(findings_of(differences, by_name, margin)),
         warnings=(*common.warnings, *_cautions(candidates, grouped, common)),
         patches=len(common.labels),
@@ -89,6 +90,10 @@ def compare(
             seeds={"resamples": config.seed},
         ),
     )
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _draws(common: Common, config: EvaluateConfig) -> FloatArray:
