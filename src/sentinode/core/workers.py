@@ -23,7 +23,7 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_AHEAD = 4  # tasks handed to each worker ahead of time
+_AHEAD = 2  # tasks handed to each worker ahead of time: what it does while this process is done
 
 
 def cores() -> int:
@@ -82,7 +82,7 @@ def _spread(
         while left or waiting:
             # handed out a few at a time: to take one back from a pool that breaks just then would
             # end the pool's thread with an error of its own
-            while left and len(waiting) < _AHEAD * (workers - 1):
+            while len(left) > 1 and len(waiting) < _AHEAD * (workers - 1):
                 task = left.popleft()
                 waiting[pool.submit(_do, task)] = task
             if left:
