@@ -5,7 +5,7 @@
 REGIONS has `images/` and `masks/` of PNG files of equal names. Each position is labelled by the
 rule of the patches: tumour where any pixel of the mask lies in its square of 32x32 px. Written are
 `regions.json` (AUC per position over all and within each region; on synthetic sections also FROC
-and the error of the measured focus size), `regions.png` and `section.png`.
+and the error of the measured focus size), `regions.jpg` and `section.jpg`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from sentinode.types import RESEARCH_USE_ONLY
 
 STRIDE, PATCH = 32, 96
 SECTION_PX = 3600
-SHOWN = 12
+SHOWN = 8
 
 
 def main() -> None:
@@ -55,9 +55,9 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"notice": RESEARCH_USE_ONLY, "run": args.run}
-    found["regions"] = real(args.regions, args.run, args.mpp, args.out / "regions.png")
+    found["regions"] = real(args.regions, args.run, args.mpp, args.out / "regions.jpg")
     if args.sections:
-        found["sections"] = synthetic(args.run, args.sections, args.out / "section.png")
+        found["sections"] = synthetic(args.run, args.sections, args.out / "section.jpg")
     (args.out / "regions.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps({k: v for k, v in found["regions"].items() if k != "each"}))
 
@@ -131,7 +131,7 @@ def draw(regions: list[tuple[str, Any, Any, Any]], path: Path) -> None:
     figure.colorbar(shown, ax=axes, location="bottom", shrink=0.4, aspect=40, label="probability")
     figure.text(0.005, 0.005, RESEARCH_USE_ONLY, fontsize=7)
     with mpl.rc_context({"savefig.facecolor": "white"}):
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, pil_kwargs={"quality": 80, "optimize": True})
 
 
 def synthetic(run: str, count: int, picture: Path) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def beside(section: Any, grid: NDArray[Any], path: Path) -> None:
         axis.set_title(title, fontsize=10)
     figure.colorbar(shown, ax=axes[2], shrink=0.7)
     figure.text(0.005, 0.01, f"Synthetic. {RESEARCH_USE_ONLY}", fontsize=7)
-    figure.savefig(path, metadata={"Software": None})
+    figure.savefig(path, pil_kwargs={"quality": 80, "optimize": True})
 
 
 if __name__ == "__main__":
