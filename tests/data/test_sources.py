@@ -126,8 +126,11 @@ def test_what_is_no_source(tmp_path: Path) -> None:
         open_source(tmp_path / "none")
     with pytest.raises(InputError, match="holds no patches"):
         open_source(tmp_path)
-    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "a.dat").write_text("")
     with pytest.raises(InputError, match="is no source of patches"):
+        open_source(tmp_path / "a.dat")
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(InputError, match=r"a\.txt: no paths in it"):
         open_source(tmp_path / "a.txt")
     (tmp_path / "0").mkdir()
     with pytest.raises(InputError, match="holds no images"):

@@ -77,6 +77,16 @@ def _drawn(panels: Sequence[Panel]) -> Figure:
                     axes[row, column].set_ylabel(ROWS[metric])
                 else:
                     axes[row, column].tick_params(labelleft=False)
+    return _settled(figure)
+
+
+def _settled(figure: Figure) -> Figure:
+    """Fix the layout at whole ten-thousandths: its solver's last digits vary within a process."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.get_axes():
+        left, bottom, width, height = axes.get_position().bounds
+        axes.set_position((round(left, 4), round(bottom, 4), round(width, 4), round(height, 4)))
     return figure
 
 
