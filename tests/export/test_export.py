@@ -171,6 +171,21 @@ def test_an_export_that_moves_the_auc_is_refused_unless_forced(
     assert asked.note["remarks"][0].startswith("warning: onnx float32 did not pass a check")
 
 
+def test_exports_half_written_damaged_or_for_another_device_are_not_in_the_way(
+    run: Run, exported: Exported, packed: PackedSet, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    folder = of(exported, "openvino")
+    shutil.rmtree(copy / "exports", ignore_errors=True)
+    shutil.copytree(folder, copy / "exports" / ".openvino-float32.partial")
+    assert exports_in(copy) == []
+    shutil.copytree(folder, copy / "exports" / "openvino-float32")
+    with pytest.raises(InputError, match="an export is computed on the processor"):
+        predict_set(copy, packed, by("openvino", "float32", "predict.device=cuda"))
+    (copy / "exports" / "openvino-float32" / "export.json").write_text("{")
+    assert predict_set(copy, packed, by("torch")).note["runtime"] == "torch"
+
+
 def test_an_export_that_was_changed_is_refused(
     run: Run, exported: Exported, packed: PackedSet, tmp_path: Path
 ) -> None:

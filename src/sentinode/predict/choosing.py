@@ -28,7 +28,7 @@ FASTEST = (
     ("onnx", "int8"),
     ("onnx", "float32"),
 )
-"""Exports from the fastest on, as measured; PyTorch comes behind them."""
+"""Exports in the order in which they are taken; PyTorch comes behind them."""
 
 
 @final
@@ -73,8 +73,9 @@ def choose(run: Run | Path, config: PredictConfig) -> Choice:
         InputError: What is asked for is not there.
     """
     folder = run if isinstance(run, Path) else run.folder
-    exports = exports_in(folder) if folder.is_dir() else []
     is_run = (folder / RUN_FILE).is_file()
+    not_needed = is_run and config.runtime == "torch"  # a damaged export then stops nothing
+    exports = exports_in(folder) if folder.is_dir() and not not_needed else []
     if not (is_run or exports):
         from sentinode.models import Run
 

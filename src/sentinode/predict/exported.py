@@ -205,4 +205,6 @@ def exports_in(folder: Path) -> list[Export]:
         return [Export.open(folder)]
     inner = folder / EXPORTS_FOLDER
     above = inner if inner.is_dir() else folder
-    return [Export.open(path.parent) for path in sorted(above.glob(f"*/{EXPORT_FILE}"))]
+    found = sorted(above.glob(f"*/{EXPORT_FILE}"))
+    # a hidden folder is one that is being written
+    return [Export.open(path.parent) for path in found if not path.parent.name.startswith(".")]

@@ -186,6 +186,8 @@ def runtime_of(source: Run | Export, config: PredictConfig, batch_size: int) -> 
     """
     if not isinstance(source, Export):
         return TorchRuntime(source, config)
+    if config.device == "cuda":
+        raise InputError("an export is computed on the processor; take --runtime torch for a GPU")
     if source.record.kind == "onnx":
         return OnnxRuntime(source)
     if source.record.kind == "openvino":
