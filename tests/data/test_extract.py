@@ -1,6 +1,7 @@
 """Patches cut from annotated slides, against the masks they came from and reading by OpenSlide."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,6 +218,23 @@ def red_judge(asked: list[str]) -> Judge:
     return Judge("red", probabilities)
 
 
+def test_stopped_while_the_judge_looked_it_begins_again_with_other_settings(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    def stopped(packed: PackedSet) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    config = ExtractConfig(per_slide=10, hard_pool=10, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        cut(phantoms, tmp_path / "set", config, judge=Judge("stopped", stopped))
+    assert (tmp_path / "set/.extract/judged-phantom_000").is_dir()
+    made = cut(phantoms, tmp_path / "set", config.model_copy(update={"seed": 1}))
+    cut(phantoms, tmp_path / "at-once", config.model_copy(update={"seed": 1}))
+    assert len(made.packed.manifest) > 20
+    for name in NAMES:
+        assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "at-once" / name).read_bytes()
+
+
 def test_hard_negatives_are_the_worst_of_those_asked(phantoms: Path, tmp_path: Path) -> None:
     asked: list[str] = []
     config = ExtractConfig(per_slide=20, hard_share=0.3, hard_above=0.6, hard_pool=60, workers=1)
@@ -260,6 +278,31 @@ def test_a_run_judges_as_it_predicts(phantoms: Path, tmp_path: Path) -> None:
     table = predict(resolve_run("nodenet-base"), out, Config()).frame.set_index("id")
     ids = [f"{row.slide}_{row.x}_{row.y}" for row in hard.itertuples()]
     np.testing.assert_allclose(hard["probability"], table.loc[ids, "probability"], atol=1e-3)
+
+
+def test_a_judge_calibrated_anew_is_another_one(phantoms: Path, tmp_path: Path) -> None:
+    from sentinode.core import provenance, run_folder
+    from sentinode.models import Run
+    from sentinode.tables import Calibration
+
+    shutil.copytree(run_folder("nodenet-base"), tmp_path / "run")
+    keys = ("per_slide=6", "hard_pool=6", "hard_share=1.0", "hard_above=0.001", "workers=1")
+    options = [part for key in keys for part in ("--set", f"extract.{key}")]
+    slide, known = phantoms / "slides/phantom_000.tif", phantoms / "annotations/ncrf"
+    given = [slide, "--annotations", known, "--out", tmp_path / "set", "--hard-negatives"]
+    tables = []
+    for more in ((), ("--set", "predict.d4=true"), ()):
+        if tables and not more:
+            Calibration(
+                method="platt", slope=0.5, intercept=1.0, fitted_on="a test", patches=9,
+                before={}, after={}, weights_sha256=Run.open(tmp_path / "run").weights_hash,
+                provenance=provenance("calibrate"),
+            ).write(tmp_path / "run")  # fmt: skip
+        _, error = say(*given, tmp_path / "run", *options, *more)
+        assert error is None, error
+        tables.append(pd.read_csv(tmp_path / "set" / "hard_negatives.csv"))
+    worst = [float(table["probability"].max()) for table in tables]
+    assert len(set(worst)) == 3, worst
 
 
 def say(*arguments: object) -> tuple[str, Exception | None]:
@@ -309,7 +352,7 @@ def test_options_that_do_not_fit(phantoms: Path, tmp_path: Path) -> None:
         ("--class", "Stroma=benign", "unknown meaning 'benign'"),
         ("--mask-values", "two", "whole numbers"),
         ("--mask-values", "9-2", "whole numbers"),
-        ("--mpp", "9", "coarser than the patches"),
+        ("--mpp", "90", "--mpp takes µm/px"),
         ("--set", "extract.centre=33", "middle"),
         ("--hard-negatives", "nothing-there", "no run"),
     ):

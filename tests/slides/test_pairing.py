@@ -21,6 +21,18 @@ def test_masks_beside_slides_are_not_slides(tmp_path: Path) -> None:
     assert slide_files([tmp_path / "a_mask.tif"]) == [tmp_path / "a_mask.tif"]
 
 
+def test_what_only_looks_like_an_annotation_is_a_slide(tmp_path: Path) -> None:
+    names = [
+        "case1-label.ndpi",
+        "case1.svs",
+        "case1_mask.svs",
+        "case1_truth.tif",
+        "case1_tumor.svs",
+    ]
+    touch(tmp_path, *names, "case1_evaluation_mask.tif", "case1-Masks.TIFF")
+    assert sorted(p.name for p in slide_files([tmp_path])) == names
+
+
 def test_pairs_by_name(tmp_path: Path) -> None:
     slides = touch(tmp_path / "s", "tumor_001.tif", "Tumor_002.ome.tif", "tumor_003.svs", "n.svs")
     files = touch(

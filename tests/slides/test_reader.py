@@ -196,7 +196,11 @@ def test_scale_is_never_guessed(tmp_path: Path) -> None:
         with Slide(tmp_path / f"{name}.tif") as slide, said:
             _ = slide.mpp
         with Slide(tmp_path / f"{name}.tif", mpp=0.5) as slide:
-            assert slide.mpp == 0.5
+            assert (slide.mpp, slide.mpp_given) == (0.5, True)
+    tifffile.imwrite(tmp_path / "says.tif", image, **per_cm(0.25))
+    with Slide(tmp_path / "says.tif", mpp=0.5) as slide:
+        assert slide.mpp == pytest.approx(0.25)
+        assert not slide.mpp_given
     with pytest.raises(InputError, match="--mpp takes µm/px"):
         Slide(tmp_path / "none.tif", mpp=250.0)
 
@@ -217,6 +221,66 @@ def test_what_is_no_slide(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             Slide(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "channels", "how"),
+    [
+        ("separated", 4, {}),
+        ("cielab", 3, {}),
+        ("ycbcr", 3, {"compression": "zlib"}),
+        ("ycbcr", 3, {"compression": "jpeg2000"}),
+        ("ycbcr", 3, {"compression": "jpeg", "planarconfig": "separate"}),
+    ],
+)
+def test_other_colours_are_not_taken_for_rgb(
+    tmp_path: Path, photometric: str, channels: int, how: dict[str, Any]
+) -> None:
+    path = tmp_path / "a.tif"
+    image = np.repeat(picture(64, 64)[..., :1], channels, 2)
+    written = np.moveaxis(image, 2, 0) if "planarconfig" in how else image
+    tifffile.imwrite(path, written, photometric=photometric, **per_cm(0.5), **how)
+    with pytest.raises(InputError, match=f"of the kind {photometric.upper()}, expected RGB or gra"):
+        Slide(path)
+
+
+def test_white_may_be_zero_and_a_missing_tile_is_glass(tmp_path: Path) -> None:
+    path, gray = tmp_path / "a.ome.tif", picture(256, 256)[..., 0]
+    tiles = (255 - gray[y : y + 128, x : x + 128] for y in (0, 128) for x in (0, 128))
+    kept = (None if number == 3 else tile for number, tile in enumerate(tiles))
+    about = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(
+            kept, shape=(256, 256), dtype=np.uint8, tile=(128, 128), photometric="miniswhite",
+            compression="zlib", metadata=about,
+        )  # fmt: skip
+    with Slide(path) as slide:
+        assert slide.vendor == "ome-tiff"
+        got = slide.read(0, 0, 256, 256, 0.5)
+    expected = gray.copy()
+    expected[128:, 128:] = 255
+    np.testing.assert_array_equal(got, np.repeat(expected[..., None], 3, 2))
+
+
+def damaged_ome(path: Path, image: UInt8Array, was: bytes, now: bytes) -> None:
+    """Write OME-TIFF and replace a piece of its XML by one as long."""
+    write_ome(path, image, compression="zlib")
+    data = path.read_bytes()
+    assert data.count(was) == 1
+    assert len(was) == len(now)
+    path.write_bytes(data.replace(was, now))
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [(b'PhysicalSizeX="250.0"', b'PhysicalSizeX="250.0<'), (b"250.0", b"2x0.0")]
+)
+def test_damaged_ome_xml_says_no_scale(tmp_path: Path, was: bytes, now: bytes) -> None:
+    path, image = tmp_path / "a.ome.tif", picture(128, 128)
+    damaged_ome(path, image, was, now)
+    with Slide(path) as slide, pytest.raises(InputError, match="does not say its µm/px"):
+        _ = slide.mpp
+    with Slide(path, mpp=0.25) as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 128, 128, 0.25), image)
 
 
 @pytest.mark.parametrize("tiled", [True, False])

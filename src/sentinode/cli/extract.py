@@ -44,7 +44,7 @@ def extract_command(
         str | None, typer.Option(help="Values of mask images that mean tumour, as in 2 or 128-255.")
     ] = None,
     mpp: Annotated[
-        float | None, typer.Option(help="µm/px of the slides' finest level, if they do not say.")
+        float | None, typer.Option(help="µm/px of the finest level of slides that do not say it.")
     ] = None,
     hard_negatives: Annotated[
         str | None, typer.Option(metavar="RUN", help=f"Take false positives of it. {RUN_HELP}")
@@ -147,10 +147,11 @@ def _jobs(
 
 
 def _judge(name: str, settings: Config) -> Judge:
+    from sentinode.core import hash_json
     from sentinode.data import Judge
     from sentinode.errors import InputError
     from sentinode.models import resolve_run
-    from sentinode.predict import predict_set
+    from sentinode.predict import Predictor, predict_set
 
     run, wanted = resolve_run(name), settings.extract
     size, mpp = run.spec.preprocess.size, run.spec.preprocess.mpp
@@ -164,7 +165,10 @@ def _judge(name: str, settings: Config) -> Judge:
         frame = predict_set(run, packed, settings).frame
         return dict(zip(frame["id"], frame["probability"].astype(float), strict=True))
 
-    return Judge(run.weights_hash, probabilities)
+    predictor = Predictor(run, settings.predict)
+    curve = predictor.calibration.curve() if predictor.calibration else None
+    identity = hash_json({"made_by": predictor.made_by, "calibration": curve})
+    return Judge(identity, probabilities)
 
 
 def _tell(record: dict[str, Any], out: Path) -> None:

@@ -21,7 +21,7 @@ def slide_command(
     out: Annotated[Path, typer.Option(help="Folder to write; each slide gets one of its own.")],
     mpp: Annotated[
         float | None,
-        typer.Option(help="Micrometres per pixel of the finest level, where files lack it."),
+        typer.Option(help="µm/px of the finest level of slides that do not say it themselves."),
     ] = None,
     stride: Annotated[
         int | None, typer.Option(help="Pixels between positions; short for --set slide.stride=.")

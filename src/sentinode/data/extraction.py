@@ -161,7 +161,9 @@ def _begin(work: Path, stamp: str) -> None:
     if journal.is_file() and read_json(journal) == {"stamp": stamp}:
         return
     for old in work.iterdir():
-        if old.name != ".lock":
+        if old.is_dir():  # patches that a judge was looking at
+            shutil.rmtree(old)
+        elif old.name != ".lock":
             old.unlink()
     write_json(journal, {"stamp": stamp})
 

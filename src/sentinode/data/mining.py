@@ -29,7 +29,7 @@ class Judge:
     """A network that looks for its own false positives.
 
     Attributes:
-        identity: Hash of its weights.
+        identity: Hash of all that shapes its probabilities.
         probabilities: Takes a packed set, gives the probability of tumour by patch id; what cannot
             be used is left out.
     """

@@ -31,7 +31,7 @@ class SlideSource(Source):
         table: Columns ``slide``, ``x``, ``y`` (px of level 0, upper left corner), ``label``.
         size: Side of a patch in px.
         mpp: µm/px of a patch.
-        slide_mpp: µm/px of level 0 by slide id, where it counts in place of what the file says.
+        slide_mpp: µm/px of level 0 by slide id, which counts where the file does not say it.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ class Job:
         slide: The slide's file.
         annotation: Its annotation; None where it holds no tumour.
         reading: How the annotation is to be understood.
-        mpp: µm/px of level 0, which counts in place of what the file says.
+        mpp: µm/px of level 0, which counts where the file does not say it.
     """
 
     slide: Path

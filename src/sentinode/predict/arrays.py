@@ -35,6 +35,7 @@ class Predictor:
     Attributes:
         name: Of the network.
         weights_hash: SHA-256 of the run's weights.
+        calibration: What :meth:`probabilities` puts upon the logits, None for nothing.
         made_by: What computes the logits, as JSON values: equal values, equal logits.
 
     Raises:
@@ -48,7 +49,7 @@ class Predictor:
         runtime: Runtime = runtime_of(self._choice.source, config, config.batch_size)
         self._runtime = Orientations(runtime) if config.d4 else runtime
         self._batch_size = config.batch_size
-        self._calibration = self._choice.calibration if config.calibrated else None
+        self.calibration = self._choice.calibration if config.calibrated else None
         self.name, self.weights_hash = self._choice.name, self._choice.weights_hash
         self.made_by: dict[str, Any] = made_by(self._choice, self._runtime)
 
@@ -89,8 +90,8 @@ class Predictor:
         Args:
             logits: float32 (N,), of :meth:`logits`.
         """
-        if self._calibration is not None:
-            return self._calibration.apply(logits)
+        if self.calibration is not None:
+            return self.calibration.apply(logits)
         z = logits.astype(np.float64)
         probabilities: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -z))
         return probabilities

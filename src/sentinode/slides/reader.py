@@ -55,7 +55,7 @@ class Slide:
     Args:
         path: What OpenSlide reads, OME-TIFF, TIFF, or an image. Of a slide of many files the one
             that OpenSlide is given: ``.mrxs``, or any of a DICOM series.
-        mpp: µm/px of level 0, which then counts in place of what the file says.
+        mpp: µm/px of level 0, which counts where the file says none, or none that can be.
 
     Raises:
         MissingInputError: There is no such file.
@@ -109,27 +109,39 @@ class Slide:
 
     @cached_property
     def mpp(self) -> Mpp:
-        """µm/px of level 0, given or as the file says; never guessed.
+        """µm/px of level 0 as the file says, else as given; never guessed.
 
         Raises:
-            InputError: The file does not say, or says what cannot be.
+            InputError: The file does not say, or says what cannot be, and none was given.
         """
+        problem = self._without_scale
+        if problem is None and self._file.mpp is not None:
+            return Mpp(sum(self._file.mpp) / 2)
         if self._given is not None:
             return self._given
-        ways = "give the scale of its finest level with --mpp, as in --mpp 0.25"
+        raise InputError(
+            f"{self.path} {problem}; give the scale of its finest level with --mpp, as in "
+            "--mpp 0.25"
+        )
+
+    @property
+    def mpp_given(self) -> bool:
+        """Whether :attr:`mpp` is the given one, because the file says none."""
+        return self._given is not None and self._without_scale is not None
+
+    @cached_property
+    def _without_scale(self) -> str | None:
+        """Why the file's own scale cannot be used; None where it can."""
         found = self._file.mpp
         if found is None:
             hint = f" ({self._file.hint})" if self._file.hint else ""
-            raise InputError(f"{self.path} does not say its µm/px{hint}; {ways}")
+            return f"does not say its µm/px{hint}"
         x, y = found
         if not all(PLAUSIBLE_MPP[0] <= v <= PLAUSIBLE_MPP[1] for v in found):
-            raise InputError(f"{self.path} says {x:.4g} µm/px, which no scan of cells has; {ways}")
+            return f"says {x:.4g} µm/px, which no scan of cells has"
         if abs(x / y - 1) > SQUARE:
-            raise InputError(
-                f"{self.path} says {x:.4g} µm/px across and {y:.4g} down, expected square pixels; "
-                + ways
-            )
-        return Mpp((x + y) / 2)
+            return f"says {x:.4g} µm/px across and {y:.4g} down, expected square pixels"
+        return None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from sentinode.errors import InputError
-from sentinode.slides.backend import Backend, blank
+from sentinode.slides.backend import GLASS, Backend, blank
 from sentinode.types import UInt8Array
 
 __all__ = ["TiffSlide", "decode_segment", "segments_of"]
@@ -42,6 +42,7 @@ class TiffSlide(Backend):
                 [page.aspage() for page in level.pages] for level in series.levels
             ]
             self._check(path, series)
+            self.mpp = self._scale()
         except InputError:
             self.close()
             raise
@@ -54,7 +55,6 @@ class TiffSlide(Backend):
         self.sizes = tuple((pages[0].imagewidth, pages[0].imagelength) for pages in self._levels)
         width = self.sizes[0][0]
         self.downsamples = tuple(width / w for w, _ in self.sizes)
-        self.mpp = self._scale()
         self._cache: OrderedDict[tuple[int, int, int], NDArray[Any] | None] = OrderedDict()
         self._cached, self._lock = 0, threading.Lock()
 
@@ -66,8 +66,13 @@ class TiffSlide(Backend):
                 f"{path} holds {samples} channel(s) of {series.dtype}, expected RGB of uint8; "
                 "export it as 8-bit RGB"
             )
-        if page.photometric.name == "PALETTE":
-            raise InputError(f"{path} has a palette, expected RGB of uint8; export it as RGB")
+        for one in (page for level in self._levels for page in level):
+            if not _is_rgb_or_gray(one):
+                kind = tifffile.PHOTOMETRIC(one.photometric).name
+                raise InputError(
+                    f"{path} has colours of the kind {kind}, expected RGB or gray of uint8; export "
+                    "it as 8-bit RGB"
+                )
         _, rows, columns = segments_of(page)
         if rows * columns * page.samplesperpixel > LARGEST_SEGMENT and page.compression != 1:
             raise InputError(
@@ -93,8 +98,6 @@ class TiffSlide(Backend):
         pages = self._levels[level]
         planes = [self._page(level, i, (x0, y0, x1, y1)) for i in range(len(pages))]
         inside = planes[0] if len(planes) == 1 else np.concatenate(planes, 2)
-        if pages[0].photometric.name == "MINISWHITE":
-            inside = 255 - inside
         # one channel is repeated; the fourth of four is an opacity that scans do not use
         region[y0 - y : y1 - y, x0 - x : x1 - x] = inside[..., :3]
         return region
@@ -106,7 +109,8 @@ class TiffSlide(Backend):
         across, rows, columns = segments_of(page)
         planar = page.planarconfig == 2 and page.samplesperpixel > 1
         down = math.ceil(page.imagelength / rows)
-        out = np.full((y1 - y0, x1 - x0, page.samplesperpixel), 255, np.uint8)
+        out = np.full((y1 - y0, x1 - x0, page.samplesperpixel), GLASS, np.uint8)
+        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         for plane in range(page.samplesperpixel if planar else 1):
             wanted = slice(plane, plane + 1) if planar else slice(None)
             for row in range(y0 // rows, math.ceil(y1 / rows)):
@@ -119,7 +123,7 @@ class TiffSlide(Backend):
                     a, b = max(y0, top), min(y1, top + segment.shape[0])
                     c, d = max(x0, left), min(x1, left + segment.shape[1])
                     part = segment[a - top : b - top, c - left : d - left]
-                    out[a - y0 : b - y0, c - x0 : d - x0, wanted] = part
+                    out[a - y0 : b - y0, c - x0 : d - x0, wanted] = 255 - part if inverted else part
         return out
 
     def _segment(self, level: int, number: int, index: int) -> NDArray[Any] | None:
@@ -144,6 +148,19 @@ class TiffSlide(Backend):
         """Close the file."""
         if hasattr(self, "_file"):
             self._file.close()
+
+
+def _is_rgb_or_gray(page: Any) -> bool:
+    """Tell whether what tifffile decodes of a page is RGB or gray.
+
+    Of YCbCr only JPEG is, which itself turns it into RGB. JPEG 2000 may do so or not, and the
+    file does not say.
+    """
+    kinds = tifffile.PHOTOMETRIC
+    if page.photometric == kinds.YCBCR:
+        together = page.samplesperpixel == 3 and page.planarconfig == 1
+        return page.compression in JPEG and together
+    return page.photometric in (kinds.RGB, kinds.MINISBLACK, kinds.MINISWHITE)
 
 
 def segments_of(page: Any) -> tuple[int, int, int]:
@@ -178,8 +195,15 @@ def decode_segment(page: Any, index: int, handle: Any) -> NDArray[Any] | None:
 
 
 def _ome_scale(xml: str) -> tuple[float, float] | None:
-    """Return the physical size of a pixel of the first image of OME-XML in µm."""
-    for element in ET.fromstring(xml).iter():
+    """Return the physical size of a pixel of the first image of OME-XML in µm, if it says it."""
+    try:
+        return _physical_size(ET.fromstring(xml))
+    except (ET.ParseError, ValueError):
+        return None  # damaged, which says no more than nothing
+
+
+def _physical_size(root: ET.Element) -> tuple[float, float] | None:
+    for element in root.iter():
         if element.tag.rpartition("}")[2] == "Pixels":
             sizes = []
             for axis in "XY":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,8 @@ ENDINGS = re.compile(
     re.IGNORECASE,
 )
 """What people put behind a slide's name for its annotation."""
+MASK_ENDINGS = re.compile(r"[-_. ]+(?:evaluation[-_. ]+)?masks?$", re.IGNORECASE)
+"""What is behind the name of a mask and of no slide: there are slides named ``case1_tumor``."""
 
 
 @final
@@ -93,7 +95,8 @@ def _check_place(truth: Outlines, size: tuple[int, int], path: Path) -> None:
 def slide_files(paths: Sequence[Path]) -> list[Path]:
     """List slides: files as they are named, and in folders all that look like slides.
 
-    In a folder, a file named as another with ``_mask`` behind is that one's mask, not a slide.
+    In a folder, an image named as another file with ``_mask`` behind is that one's mask, not a
+    slide.
 
     Raises:
         MissingInputError: There is nothing at a path.
@@ -105,7 +108,7 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
             raise MissingInputError(f"no slide or folder of slides {path}")
         inside = _in_folder(path, SLIDE_SUFFIXES) if path.is_dir() else [path]
         stems = {stem_of(p) for p in inside}
-        slides = [p for p in inside if ENDINGS.sub("", stem_of(p)) not in stems - {stem_of(p)}]
+        slides = [p for p in inside if not _is_mask(p, stems)]
         if not slides:
             suffixes = ", ".join(sorted(SLIDE_SUFFIXES))
             raise InputError(f"{path} holds no slides; expected files of {suffixes}")
@@ -117,6 +120,13 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
                 f"{first} and {second} have one name; a slide's name is its id, rename one"
             )
     return found
+
+
+def _is_mask(path: Path, stems: Set[str]) -> bool:
+    """Tell whether a file is the mask of another one, by its name."""
+    stem = stem_of(path)
+    of = MASK_ENDINGS.sub("", stem)
+    return path.suffix.lower() in MASK_SUFFIXES and of != stem and of in stems
 
 
 def annotation_files(paths: Sequence[Path]) -> list[Path]:

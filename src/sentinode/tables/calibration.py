@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,6 +102,10 @@ class Calibration(BaseModel):
         if self.method == "isotonic":
             return of | {"knots": len(self.knots)}
         return of | {"slope": self.slope, "intercept": self.intercept}
+
+    def curve(self) -> dict[str, Any]:
+        """Return what alone shapes the probabilities, as JSON values: equal curves, equal maps."""
+        return self.model_dump(mode="json", include={"method", "slope", "intercept", "knots"})
 
     def write(self, folder: Path) -> None:
         """Write ``calibration.json`` into a run folder, whole or not at all."""
