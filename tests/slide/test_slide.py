@@ -165,6 +165,9 @@ def broken_slides(folder: Path, good: Path) -> None:
     tifffile.imwrite(folder / "wide.tif", wide, **how, **scale)
     far = {"resolution": (1e4 / 4, 1e4 / 4), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(folder / "coarse.tif", glass, photometric="rgb", **far)
+    path = folder / "xml.ome.tif"
+    tifffile.imwrite(path, glass, photometric="rgb", metadata={"axes": "YXS"})
+    path.write_bytes(path.read_bytes().replace(b"<Pixels ", b"<Pixels<"))
     path = folder / "corrupt.tif"
     shutil.copy(good, path)
     with tifffile.TiffFile(path) as file:
@@ -190,17 +193,18 @@ def test_a_broken_slide_stops_no_other(
         ("unknown", "is no slide: expected SVS"),
         ("cut", "damaged or cut short"),
         ("scaleless", "does not say its µm/px; give the scale of its finest level with --mpp"),
+        ("xml", "does not say its µm/px"),
         ("coarse", "4 µm/px at its finest level, the network needs 0.97"),
         ("corrupt", "cannot be read at x"),
     ):
         assert found[name][0] == "failed"
         assert words in found[name][1]
         assert not (out / name).exists()
-    assert (cohort.exit_code, cohort.failed) == (1, 5)
-    assert len(said) == 9
+    assert (cohort.exit_code, cohort.failed) == (1, 6)
+    assert len(said) == 10
     assert not list(out.glob(".*.partial"))
     table = pd.read_csv(cohort.table)
-    assert table["status"].value_counts()["failed"] == 5
+    assert table["status"].value_counts()["failed"] == 6
     assert (out / "glass" / "summary.json").is_file()
 
 
@@ -215,6 +219,21 @@ def test_full_disk_stops_all_and_leaves_nothing_half(
         analyse_cohort(Job("nodenet-base", tmp_path, None, EXACT), [slides / "tumour.tif"])
     assert not (tmp_path / "tumour").exists()
     assert not list(tmp_path.glob(".*.partial"))
+
+
+@pytest.mark.parametrize("name", ["S1", "S[1]"])
+def test_only_a_slides_own_strays_are_cleared_away(slides: Path, tmp_path: Path, name: str) -> None:
+    shutil.copy(slides / "tumour.tif", tmp_path / f"{name}.tif")
+    out = tmp_path / "out"
+    mine = [out / f".{name}.777.partial", out / f".{name}.777.old.partial"]
+    others = [out / f".{name}.HE.777.partial", out / f".{name}.HE.777.old.partial"]
+    for folder in (*mine, *others):
+        folder.mkdir(parents=True)
+        (folder / "map.ome.tif").touch()
+    job = Job("nodenet-base", out, None, EXACT)
+    assert Analyst(job).take(tmp_path / f"{name}.tif").status == "done"
+    assert not any(folder.exists() for folder in mine)
+    assert all((folder / "map.ome.tif").exists() for folder in others)
 
 
 def test_two_runs_do_not_write_one_slide(slides: Path, tmp_path: Path) -> None:

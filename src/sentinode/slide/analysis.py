@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Job:
     Attributes:
         run: Run folder or name of weights.
         out: Folder of all slides' folders.
-        mpp: µm/px of level 0 of every slide, None where the files say it.
+        mpp: µm/px of level 0 of slides that do not say it; None refuses these.
         config: Settings.
         threads: Of the network; 0 takes what PyTorch takes.
     """
@@ -79,6 +80,9 @@ class Analyst:
     Args:
         job: What is to be done.
 
+    Attributes:
+        identity: Hash of the weights and the calibration: equal ones, equal probabilities.
+
     Raises:
         MissingInputError: There is no such run.
         CheckpointError: It is damaged.
@@ -91,6 +95,8 @@ class Analyst:
         compute = choose_compute(config.device, config.precision, job.threads)
         self.dense = Dense(self._run, config.stride, compute, config.tile, config.batch_size)
         self._calibration = self._run.calibration()
+        curve = self._calibration.curve() if self._calibration else None
+        self.identity = hash_json({"weights": self._run.weights_hash, "calibration": curve})
 
     def take(self, path: Path) -> Outcome:
         """Analyse a slide, or keep it where that was done before.
@@ -117,13 +123,11 @@ class Analyst:
 
     def _key(self, slide: Slide) -> str:
         """Return the hash of all that shapes the result."""
-        calibration = self._calibration.summary() if self._calibration else None
         return hash_json(
             {
                 "slide": slide.fingerprint,
                 "mpp": slide.mpp,
-                "weights": self._run.weights_hash,
-                "calibration": calibration,
+                "run": self.identity,
                 "precision": self.dense.compute.precision,
                 "config": self.job.config.fingerprint(),
             }
@@ -167,9 +171,14 @@ class Analyst:
         return found.astype(np.float32)
 
     def _fresh(self, name: str) -> Path:
-        """Return an empty folder to write into; those of killed processes go."""
-        for stray in self.job.out.glob(f".{name}.*.partial"):
-            shutil.rmtree(stray, ignore_errors=True)
+        """Return an empty folder to write into; those of killed processes go.
+
+        Only this slide's own: ``S1.HE`` may be written by another process while ``S1`` is done.
+        """
+        own = re.compile(re.escape(f".{name}.") + r"\d+(\.old)?\.partial")
+        for stray in self.job.out.iterdir():
+            if own.fullmatch(stray.name):
+                shutil.rmtree(stray, ignore_errors=True)
         folder = self.job.out / f".{name}.{os.getpid()}.partial"
         make_folder(folder)
         return folder
@@ -222,7 +231,7 @@ class Analyst:
             "width": slide.dimensions[0],
             "height": slide.dimensions[1],
             "mpp": slide.mpp,
-            "mpp_given": self.job.mpp is not None,
+            "mpp_given": slide.mpp_given,
             "read_mpp": grid.mpp,
             "stride": grid.stride,
             "positions": int((~np.isnan(probability)).sum()),

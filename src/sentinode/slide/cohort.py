@@ -81,7 +81,7 @@ def analyse_cohort(
     if workers or scheduler:
         from sentinode.slide.cluster import on_cluster
 
-        outcomes = on_cluster(job, mine, workers, scheduler)
+        outcomes = on_cluster(job, analyst.identity, mine, workers, scheduler)
     else:
         outcomes = (taken(analyst, path) for path in mine)
     found = tuple(sorted(_saying(outcomes, said), key=lambda one: one.slide))

@@ -32,7 +32,7 @@ class SlideSummary(BaseModel):
         width: Of level 0 in px.
         height: Of level 0 in px.
         mpp: µm/px of level 0.
-        mpp_given: Whether it was given and not read.
+        mpp_given: Whether it was given, for the file does not say it.
         read_mpp: µm/px at which the network saw it.
         stride: Px between positions at that scale.
         positions: With tissue.
