@@ -41,7 +41,7 @@ def written_run(
     """
     spec, run = tiny_spec(), folder / "run"
     run.mkdir(parents=True)
-    weights = hash_bytes(f"{folder.name} {seed} {quality} {patches}".encode())
+    weights = hash_bytes(f"{folder.parent.name} {folder.name} {seed} {quality} {patches}".encode())
     (run / "spec.json").write_text(spec.model_dump_json())
     epochs = pd.DataFrame([dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": 1}])
     write_history(run / "history.csv", epochs)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,13 +27,15 @@ from sentinode.compare import (
     published_of,
     write_comparison,
 )
-from sentinode.config import Config, EvaluateConfig, TrainConfig, load_config
-from sentinode.core import read_json, write_json
+from sentinode.config import Config, EvaluateConfig, PredictConfig, TrainConfig, load_config
+from sentinode.core import provenance, read_json, write_json
+from sentinode.data import propose
 from sentinode.errors import InputError, MissingInputError
 from sentinode.metrics import delong_test
 from sentinode.models import Run, spec, summarise
-from sentinode.tables import Predictions
+from sentinode.tables import Calibration, Predictions, Split
 from sentinode.train import train
+from sentinode.types import Fold
 
 QUICK = EvaluateConfig(resamples=200)
 SEEDS = (42, 43, 44)
@@ -154,6 +157,107 @@ def test_sizes_of_the_training_set_make_a_learning_curve(tmp_path: Path) -> None
     )
     assert f"a doubling of the training patches brings {line[0]:+.3f}" in comparison_markdown(found)
     assert "Learning curve of tiny" in Page(comparison_page(found)).text
+
+
+def test_copies_of_a_run_do_not_count_as_seeds(experiments: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(experiments / "good" / "seed-42", tmp_path / "backup" / "seed-42")
+    with pytest.raises(InputError, match=r"seed-42 and .*seed-42 hold the same weights"):
+        find_candidates([str(experiments / "good"), str(copied)])
+    for name, quality in (("good", 2.0), ("bad", 0.6)):
+        for again in ("a", "b", "c"):
+            written_run(
+                tmp_path / "same" / name / again, seed=42, quality=quality, learning_rate=quality
+            )
+    found = compare(find_candidates([str(tmp_path / "same")]), QUICK)
+    each = found.differences[0]
+    assert (each.seeds, each.p_seeds, each.holm_seeds) == (False, None, None)
+    assert each.spread == (None, None)
+    assert each.verdict == "these runs only"
+    assert any("good, bad are not each of a seed of its own" in w for w in found.warnings)
+    assert not any(said.startswith("Another seed moves") for said in found.findings)
+
+
+def theirs(folder: Path, name: str, probability: list[float], slides: list[str] | None) -> str:
+    rows = np.arange(len(probability))
+    table = pd.DataFrame({"id": [f"p{i:03d}" for i in rows], "probability": probability})
+    table["label"] = [1] + [0] * (len(rows) - 1) if slides is None else rows % 2
+    if slides is not None:
+        table["slide"] = slides
+    Predictions.make(table, {}).write(folder / f"{name}.parquet")
+    return str(folder / f"{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("slides", "expected"),
+    [
+        (None, "tumour is in 1 of the patches"),
+        (["s"] * 6, "tumour is in 1 of the slides"),
+        (["n", "t"] * 3, "tumour is in 1 of the slides"),
+    ],
+)
+def test_what_has_no_error_has_no_p_value(
+    slides: list[str] | None, expected: str, tmp_path: Path
+) -> None:
+    files = [
+        theirs(tmp_path, "one", [0.9, 0.2, 0.3, 0.4, 0.5, 0.6], slides),
+        theirs(tmp_path, "two", [0.4, 0.5, 0.2, 0.3, 0.9, 0.6], slides),
+    ]
+    found = compare(find_candidates([], files), QUICK)
+    assert found.differences == ()
+    assert any(expected in warning for warning in found.warnings)
+    assert all(row.auc.value is not None and row.auc.low is None for row in found.rows)
+    assert "Comparison" in comparison_page(found)
+    if slides is not None:
+        few = f"Only {len(set(slides))} slides: intervals and p-values over them are rough"
+        assert any(warning.startswith(few) for warning in found.warnings)
+
+
+def test_a_difference_without_spread_is_left_out_and_told_of(tmp_path: Path) -> None:
+    slides = ["a", "a", "b", "b", "c", "c"]
+    files = [
+        theirs(tmp_path, "perfect", [0.1, 0.9] * 3, slides),
+        theirs(tmp_path, "flat", [0.5] * 6, slides),
+        theirs(tmp_path, "some", [0.1, 0.9, 0.6, 0.5, 0.2, 0.7], slides),
+    ]
+    found = compare(find_candidates([], files), QUICK)
+    pairs = {frozenset((d.first, d.second)) for d in found.differences}
+    assert pairs == {frozenset(("perfect", "some")), frozenset(("flat", "some"))}
+    assert any(w.startswith("1 comparison left out") for w in found.warnings)
+
+
+def test_negligible_is_judged_at_a_level_for_all_comparisons(tmp_path: Path) -> None:
+    for number in range(6):
+        for seed in SEEDS:
+            written_run(
+                tmp_path / f"g{number}" / f"seed-{seed}",
+                seed=seed + 100 * number,
+                quality=2.0,
+                learning_rate=number + 1,
+            )
+    candidates = find_candidates([str(tmp_path)])
+    reach = max(max(-d.low, d.high) for d in compare(candidates, QUICK).differences)
+    found = compare(candidates, QUICK, margin=reach * 1.0001)
+    assert all(-found.margin < d.low and d.high < found.margin for d in found.differences)
+    widest = max(found.differences, key=lambda d: max(-d.low, d.high))
+    assert widest.verdict == "not told apart"  # within at 95 %, not at 1 - 0.05 / 15
+    wide = compare(candidates, QUICK, margin=10 * reach)
+    assert {d.verdict for d in wide.differences} == {"negligible"}
+    assert "interval of 99.67 %" in wide.differences[0].said
+    assert "of 99.67 % for 15 comparisons" in comparison_markdown(wide)
+
+
+def test_another_set_is_another_curve(tmp_path: Path) -> None:
+    for patches, inputs in ((500, "s"), (1000, "s"), (2000, "other"), (4000, "other")):
+        run = written_run(tmp_path / f"n-{patches}" / "seed-1", patches=patches)
+        record = read_json(run / "run.json")
+        record["provenance"]["inputs"]["set"] = inputs
+        write_json(run / "run.json", record)
+    found = compare(find_candidates([str(tmp_path)]), QUICK)
+    curves = {
+        name: [p.patches for p in found.curves if p.curve == name]
+        for name in {p.curve for p in found.curves}
+    }
+    assert sorted(curves.values()) == [[500, 1000], [2000, 4000]]
 
 
 def test_a_leaderboard_is_joined_by_run_or_group(experiments: Path, tmp_path: Path) -> None:
@@ -300,6 +404,41 @@ def test_the_command_predicts_once_and_compares(
     assert all(each.predictions is not None for each in predicted_again)
 
 
+def test_kept_predictions_are_made_again_when_what_shapes_them_changed(tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", 120)
+    quick = Config(train=TrainConfig(epochs=1, threads=1, precision="float32"))
+    run = train(packed, small_split(packed), quick, tmp_path / "run", spec=tiny_spec())
+    candidates, kept = find_candidates([str(run.folder)]), tmp_path / "kept"
+
+    def probabilities(config: Config = quick) -> np.ndarray:
+        found = predicted(candidates, packed, config, kept)[0].predictions
+        assert found is not None
+        return found.frame["probability"].to_numpy()
+
+    first = probabilities()
+    turned = quick.model_copy(update={"predict": PredictConfig(d4=True)})
+    assert not np.allclose(probabilities(turned), first)
+    np.testing.assert_array_equal(probabilities(), first)
+    Calibration(
+        method="temperature",
+        slope=3.0,
+        weights_sha256=run.weights_hash,
+        fitted_on="valid",
+        patches=9,
+        before={},
+        after={},
+        provenance=provenance("calibrate"),
+    ).write(run.folder)
+    odds = np.log(first / (1 - first))
+    np.testing.assert_allclose(probabilities(), 1 / (1 + np.exp(-3 * odds)), rtol=1e-4)
+    other = small_split(packed, write=False)
+    units = dict(other.units)
+    units["train"], units["test"] = other.units["test"], other.units["train"]
+    other.model_copy(update={"units": units}).write(packed.folder / "split.json")
+    with pytest.raises(InputError, match="trained on another split"):
+        probabilities()
+
+
 def test_published_figures_say_what_they_are() -> None:
     text = (files("sentinode.compare") / "published.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
@@ -336,3 +475,23 @@ def test_a_learning_curve_is_trained_once_and_goes_on(tmp_path: Path) -> None:
         learning_curve(packed, config, [20], tmp_path / "other")
     with pytest.raises(InputError, match="asked for 900"):
         learning_curve(packed, config, [900, 950], tmp_path / "other")
+
+
+def test_all_seeds_of_a_learning_curve_are_scored_on_the_whole_fold(tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", 160, size=96)
+    overrides = ["train.threads=1", "train.precision=float32", "train.epochs=1"]
+    overrides += ["model.name=gray-no-128", "split.by=random", "evaluate.resamples=100"]
+    config = load_config(None, overrides)
+    found = learning_curve(packed, config, [10, 20], tmp_path / "out", seeds=2, say=lambda _: None)
+    assert found.patches == len(ids_of(propose(packed, config.split), "test"))
+    assert not any(warning.startswith("Only the") for warning in found.warnings)
+    assert [group.draws for group in found.groups] == [2, 2]
+    path = next((tmp_path / "out").glob("gray-no-128-10/seed-43/predictions.parquet"))
+    kept = Predictions.read(path)
+    Predictions(kept.frame.assign(probability=0.5), {**kept.note, "made_from": "other"}).write(path)
+    again = learning_curve(packed, config, [10, 20], tmp_path / "out", seeds=2, say=lambda _: None)
+    assert again == found
+
+
+def ids_of(split: Split, fold: Fold) -> set[str]:
+    return {patch for unit in split.units[fold].values() for patch in unit}

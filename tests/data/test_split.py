@@ -126,6 +126,20 @@ def test_limit_and_balance_touch_training_only(tmp_path: Path) -> None:
     for made in (limited, balanced):
         assert folds(made)["test"] == folds(whole)["test"]
         assert set(folds(made)["train"]) < set(folds(whole)["train"])
+    again = split(opened, SplitConfig(limit=20, draw_seed=43))
+    for fold in ("valid", "test"):
+        assert folds(again)[fold] == folds(limited)[fold]
+    assert folds(again)["train"] != folds(limited)["train"]
+    assert split(opened, SplitConfig(limit=20, draw_seed=42)).units == limited.units
+
+
+def test_a_split_without_a_seed_of_the_draw_is_what_it_was(tmp_path: Path) -> None:
+    made = split(packed(kaggle(tmp_path / "k", labelled=60)), SplitConfig(limit=20))
+    assert "draw_seed" not in made.provenance.config
+    assert made.provenance.seeds == {"split": 42}
+    later = SplitConfig(limit=20).drawn_again(2)
+    assert (later.seed, later.draw_seed, later.drawn_again(1).draw_seed) == (42, 44, 45)
+    assert later.fingerprint() == SplitConfig(limit=20).fingerprint() | {"draw_seed": 44}
 
 
 @pytest.mark.parametrize(

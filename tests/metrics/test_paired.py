@@ -127,5 +127,8 @@ def test_degenerate_questions_are_answered() -> None:
     assert (same.value, same.p, same.patches_p) == (0.0, 1.0, 1.0)
     assert two_sided(0.1, 0.0) == 0.0
     assert np.isnan(two_sided(0.1, float("nan")))
+    one = delong([0, 1, 0, 0], np.array([[0.1, 0.9, 0.2, 0.8], [0.1, 0.2, 0.3, 0.4]]))
+    with pytest.raises(InputError, match="covariance of the AUCs is not defined"):
+        contrast(*one, [0], [1])
     with pytest.raises(InputError, match="at least one network"):
         resampled_aucs([0, 1], np.empty((0, 2)), np.arange(2), resamples=10, seed=0)

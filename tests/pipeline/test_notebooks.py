@@ -59,7 +59,7 @@ def test_experiments_run_resume_and_fill_their_tables(tmp_path: Path) -> None:
     again = ["train.threads=1", "train.precision=float32"]
     only = ["first-gray-no-128", "second-small"]
     written = reproduce(
-        packed, tmp_path / "out", scale=0.01, epochs=1, seeds=2, names=only[:1], overrides=again
+        packed, tmp_path / "out", scale=0.002, epochs=1, seeds=2, names=only[:1], overrides=again
     )
     assert [path.name for path in written] == ["first.csv", "first.md"]
     seeds = pd.read_csv(tmp_path / "out" / "first.csv")
@@ -68,13 +68,17 @@ def test_experiments_run_resume_and_fill_their_tables(tmp_path: Path) -> None:
     splits = [
         Split.read(tmp_path / "out" / only[0] / f"seed-{seed}" / "split.json") for seed in (42, 43)
     ]
-    assert [split.seed for split in splits] == [42, 43]
+    assert [split.seed for split in splits] == [42, 42]
+    assert [split.provenance.seeds.get("draw") for split in splits] == [None, 43]
+    assert splits[0].units["test"] == splits[1].units["test"]
+    assert splits[0].units["valid"] == splits[1].units["valid"]
+    assert splits[0].units["train"] != splits[1].units["train"]
     finished = (tmp_path / "out" / only[0] / "seed-42" / "result.json").stat().st_mtime_ns
     said: list[str] = []
     written = reproduce(
         packed,
         tmp_path / "out",
-        scale=0.01,
+        scale=0.002,
         epochs=1,
         names=only,
         overrides=again,

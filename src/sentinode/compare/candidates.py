@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from sentinode.compare.once import predict_once
 from sentinode.config import Config
 from sentinode.core import run_folder, weight_names
 from sentinode.errors import InputError, MissingInputError
 from sentinode.models import RECORD_FILE, Run
-from sentinode.predict import predict_set
 from sentinode.tables import MapScore, PackedSet, Predictions, read_map_scores
 
 __all__ = ["Candidate", "find_candidates", "predicted"]
@@ -54,10 +54,12 @@ def find_candidates(
 
     Raises:
         MissingInputError: A folder holds no run, or a file is not there.
-        InputError: A name stands twice.
+        InputError: A name stands twice, or one run does.
         CheckpointError: A run is damaged.
     """
     opened = [run for each in runs for run in _runs_at(each)]
+    names = _names([run.folder for run in opened])
+    _check_no_copies(opened, names)
     given = {name: Predictions.read(path) for name, path in map(_named, predictions)}
     if len(given) < len(predictions):
         raise InputError("two predictions have one name; give them as NAME=FILE")
@@ -70,7 +72,7 @@ def find_candidates(
             by_weights.get(run.weights_hash) or _beside(run),
             scores.get(run.weights_hash) or _scored(run),
         )
-        for name, run in zip(_names([run.folder for run in opened]), opened, strict=True)
+        for name, run in zip(names, opened, strict=True)
     ]
     ours = {run.weights_hash for run in opened}
     found += [
@@ -96,6 +98,17 @@ def _runs_at(name: str) -> list[Run]:
             f"or names that come with the package: {', '.join(weight_names())}"
         )
     return [Run.open(path) for path in below]
+
+
+def _check_no_copies(runs: Sequence[Run], names: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for run, name in zip(runs, names, strict=True):
+        other = first.setdefault(run.weights_hash, name)
+        if run.weights_hash and other != name:
+            raise InputError(
+                f"{other} and {name} hold the same weights, so that one run would count twice; "
+                "give one of them"
+            )
 
 
 def _named(given: str) -> tuple[str, Path]:
@@ -149,6 +162,9 @@ def predicted(
         packed: The set.
         config: Its ``predict`` section is used.
         kept: Folder of the predictions, by the SHA-256 of weights and set.
+
+    Raises:
+        InputError: As of `predict_set`.
     """
     done = []
     for each in candidates:
@@ -156,10 +172,6 @@ def predicted(
             done.append(each)
             continue
         name = f"{each.run.weights_hash[:16]}-{packed.meta.content_hash[:16]}.parquet"
-        if (kept / name).is_file():
-            made = Predictions.read(kept / name)
-        else:
-            made = predict_set(each.run, packed, config)
-            made.write(kept / name)
+        made = predict_once(kept / name, each.run, packed, config)
         done.append(replace(each, predictions=made))
     return done

@@ -16,6 +16,8 @@ from sentinode.tables import PackedSet, Predictions, Unit
 
 __all__ = ["Common", "common_patches"]
 
+FEW_SLIDES = 10
+
 
 @final
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class Common:
     def both(self) -> bool:
         """Whether both classes are there, so that an AUC is defined."""
         return bool(self.labels.any() and not self.labels.all())
+
+    @property
+    def too_few(self) -> str | None:
+        """Why no uncertainty can be told, None where it can: each class needs two units."""
+        for value, name in ((True, "tumour"), (False, "normal tissue")):
+            found = len(set(self.units[self.labels == value]))
+            if found < 2:
+                return f"{name} is in {found} of the {self.unit}, two or more are needed"
+        return None
 
     def table(self) -> pd.DataFrame:
         """Return one row a patch: id, label, and each candidate's probability as float32."""
@@ -97,7 +108,7 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
         units=units,
         unit=unit,
         said=f"{said}, {units.max() + 1:,} slides" if unit == "slides" else said,
-        warnings=tuple(_warnings(tables, len(shared), unit)),
+        warnings=tuple(_warnings(tables, len(shared), unit, int(units.max()) + 1)),
     )
 
 
@@ -131,7 +142,7 @@ def _units(frames: Sequence[pd.DataFrame]) -> tuple[IntArray, Unit]:
 
 
 def _warnings(
-    tables: dict[str, tuple[pd.DataFrame, str | None]], shared: int, unit: Unit
+    tables: dict[str, tuple[pd.DataFrame, str | None]], shared: int, unit: Unit, units: int
 ) -> list[str]:
     said = []
     chosen = [name for name, (_, fold) in tables.items() if fold == "valid"]
@@ -144,5 +155,9 @@ def _warnings(
         said.append(
             "Slides are not known, so patches are resampled; patches of one slide resemble each "
             "other, and the true uncertainty is larger."
+        )
+    elif units < FEW_SLIDES:
+        said.append(
+            f"Only {units} slides: intervals and p-values over them are rough and too certain."
         )
     return said

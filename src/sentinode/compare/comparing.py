@@ -11,7 +11,7 @@ from sentinode.compare.boards import read_boards
 from sentinode.compare.candidates import Candidate
 from sentinode.compare.common import Common, common_patches
 from sentinode.compare.curves import curves_of
-from sentinode.compare.differences import differences_of, findings_of
+from sentinode.compare.differences import differences_of, findings_of, pairs_of
 from sentinode.compare.result import Comparison, GroupRow
 from sentinode.compare.rows import group_rows, groups_of, run_rows
 from sentinode.config import EvaluateConfig
@@ -68,7 +68,11 @@ def compare(
         headline=f"{_counted(len(candidates), 'run')} in {_counted(len(groups), 'group')}, "
         f"compared on {common.said}.",
         findings=tuple(findings_of(differences, by_name, margin)),
-        warnings=(*common.warnings, *_cautions(candidates, grouped, common)),
+        warnings=(
+            *common.warnings,
+            *_untested(grouped, common, len(pairs_of(grouped, common, against)) - len(differences)),
+            *_cautions(candidates, grouped, common),
+        ),
         patches=len(common.labels),
         unit=common.unit,
         confidence=config.confidence,
@@ -97,7 +101,7 @@ def _counted(n: int, what: str) -> str:
 
 
 def _draws(common: Common, config: EvaluateConfig) -> FloatArray:
-    if not common.both:
+    if common.too_few is not None:
         return np.full((config.resamples, len(common.names)), np.nan)
     with Progress("draws", config.resamples, "draws") as progress:
         return resampled_aucs(
@@ -110,6 +114,31 @@ def _draws(common: Common, config: EvaluateConfig) -> FloatArray:
         )
 
 
+def _untested(groups: Sequence[GroupRow], common: Common, missing: int) -> list[str]:
+    """Return why there is no interval, no difference, or nothing said over seeds."""
+    if not common.both:
+        return ["All patches are of one class: no ROC AUC and no difference is defined."]
+    said = []
+    if common.too_few is not None:
+        said.append(f"No interval and no difference is given: {common.too_few}.")
+    elif missing:
+        said.append(
+            f"{_counted(missing, 'comparison')} left out: a difference that is the same in all "
+            f"{common.unit} has no p-value."
+        )
+    alike = [
+        group.name
+        for group in groups
+        if group.auc_sd is None and len(set(group.runs) & set(common.names)) > 1
+    ]
+    if alike:
+        said.append(
+            f"The runs of {', '.join(alike)} are not each of a seed of its own, or it is not "
+            "known: they do not tell what another seed gives, and count as one run each."
+        )
+    return said
+
+
 def _cautions(
     candidates: Sequence[Candidate], groups: Sequence[GroupRow], common: Common
 ) -> list[str]:
@@ -117,8 +146,6 @@ def _cautions(
     missing = [each.name for each in candidates if each.name not in common.names]
     if missing:
         said.append(f"Without predictions, and so not scored: {', '.join(missing)}.")
-    if not common.both:
-        said.append("All patches are of one class: no ROC AUC and no difference is defined.")
     if any(len(group.runs) > 1 and (group.draws or 1) > 1 for group in groups):
         said.append(
             "Runs of a group differ in their seed and in the training patches drawn with it: the "

@@ -8,6 +8,7 @@ import numpy as np
 
 from sentinode.compare.candidates import Candidate
 from sentinode.compare.result import CurvePoint, GroupRow, RunRow
+from sentinode.compare.rows import recipe_of
 from sentinode.core import hash_json
 
 __all__ = ["curves_of", "per_doubling"]
@@ -23,9 +24,7 @@ def curves_of(
         patches = None if run is None else run.trained_on()
         if run is None or patches is None or row.auc.value is None:
             continue
-        made = run.record.provenance.config
-        training = {k: v for k, v in made.get("train", {}).items() if k != "seed"}
-        key = hash_json({**made, "train": training})
+        key = hash_json(recipe_of(run))
         aucs = [r.auc.value for r in runs if r.group == row.name and r.auc.value is not None]
         by_key.setdefault(key, []).append(
             CurvePoint(

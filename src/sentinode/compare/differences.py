@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -13,9 +14,10 @@ from sentinode.core import unknown_name
 from sentinode.errors import InputError
 from sentinode.metrics import Contrast, FloatArray, contrast, delong, holm
 
-__all__ = ["differences_of", "findings_of"]
+__all__ = ["ALPHA", "differences_of", "findings_of", "pairs_of"]
 
 ALPHA = 0.05
+NO_SPREAD = 1e-9
 
 
 def differences_of(
@@ -29,6 +31,9 @@ def differences_of(
 ) -> list[Difference]:
     """Compare groups in pairs, or each with one, and correct for how many comparisons there are.
 
+    A difference that is not 0 and yet the same in every draw has no error and is left out: too few
+    units carry it. Seeds count where both groups have a deviation over them.
+
     Args:
         groups: Those without predictions are left out.
         common: The patches.
@@ -40,27 +45,13 @@ def differences_of(
     Raises:
         InputError: ``against`` names no group with predictions.
     """
-    places = {
-        group.name: [common.names.index(name) for name in group.runs if name in common.names]
-        for group in groups
-    }
-    places = {name: found for name, found in places.items() if found}
-    if against is not None and against not in places:
-        raise InputError(unknown_name("group", against, places))
-    if not common.both:
+    pairs, places = pairs_of(groups, common, against), _places(groups, common)
+    if common.too_few is not None:
         return []
-    pairs = (
-        list(combinations(places, 2))
-        if against is None
-        else [(name, against) for name in places if name != against]
-    )
-    aucs, covariance = delong(common.labels, common.probabilities)
-    if common.unit == "slides":  # DeLong takes patches as independent, which these are not
-        covariance = np.atleast_2d(np.cov(draws[~np.isnan(draws).any(axis=1)], rowvar=False))
-    contrasts = [contrast(aucs, covariance, places[a], places[b]) for a, b in pairs]
-    holm_patches = holm([c.patches_p for c in contrasts])
-    holm_seeds = holm([np.nan if c.p is None else c.p for c in contrasts])
     sds = {group.name: group.auc_sd for group in groups}
+    contrasts = _contrasts(pairs, places, sds, common, draws)
+    holm_patches = holm([c.patches_p for c in contrasts.values()])
+    holm_seeds = holm([np.nan if c.p is None else c.p for c in contrasts.values()])
     made = [
         _difference(
             pair,
@@ -68,12 +59,56 @@ def differences_of(
             _other_side(draws, places[pair[0]], places[pair[1]]),
             (holm_patches[i], None if found.p is None else holm_seeds[i]),
             (sds[pair[0]], sds[pair[1]]),
-            confidence,
+            (confidence, 1 - ALPHA / len(contrasts)),
             margin,
         )
-        for i, (pair, found) in enumerate(zip(pairs, contrasts, strict=True))
+        for i, (pair, found) in enumerate(contrasts.items())
     ]
     return sorted(made, key=lambda d: (-abs(d.value), d.first, d.second))
+
+
+def _places(groups: Sequence[GroupRow], common: Common) -> dict[str, list[int]]:
+    """Return where the runs of each group with predictions stand among the candidates."""
+    found = {
+        group.name: [common.names.index(name) for name in group.runs if name in common.names]
+        for group in groups
+    }
+    return {name: places for name, places in found.items() if places}
+
+
+def pairs_of(
+    groups: Sequence[GroupRow], common: Common, against: str | None
+) -> list[tuple[str, str]]:
+    """Return the names of the groups to compare; arguments and error as of `differences_of`."""
+    places = _places(groups, common)
+    if against is None:
+        return list(combinations(places, 2))
+    if against not in places:
+        raise InputError(unknown_name("group", against, places))
+    return [(name, against) for name in places if name != against]
+
+
+def _contrasts(
+    pairs: Sequence[tuple[str, str]],
+    places: Mapping[str, Sequence[int]],
+    sds: Mapping[str, float | None],
+    common: Common,
+    draws: FloatArray,
+) -> dict[tuple[str, str], Contrast]:
+    aucs, covariance = delong(common.labels, common.probabilities)
+    if common.unit == "slides":  # DeLong takes patches as independent, which these are not
+        covariance = np.atleast_2d(np.cov(draws[~np.isnan(draws).any(axis=1)], rowvar=False))
+    made = {}
+    for a, b in pairs:
+        found = contrast(aucs, covariance, places[a], places[b])
+        if found.patches_error < NO_SPREAD:
+            if abs(found.value) >= NO_SPREAD:
+                continue
+            found = replace(found, value=0.0, patches_error=0.0, patches_p=1.0)  # but for rounding
+        if sds[a] is None or sds[b] is None:  # copies of one seed are no two readers
+            found = replace(found, error=None, degrees=None, p=None)
+        made[a, b] = found
+    return made
 
 
 def _other_side(draws: FloatArray, first: Sequence[int], second: Sequence[int]) -> float:
@@ -90,11 +125,13 @@ def _difference(
     p_bootstrap: float,
     corrected: tuple[float, float | None],
     spread: tuple[float | None, float | None],
-    confidence: float,
+    levels: tuple[float, float],
     margin: float,
 ) -> Difference:
-    low, high = found.interval(confidence)
-    verdict = _verdict(found, corrected, (low, high), margin)
+    low, high = found.interval(levels[0])
+    wide = found.interval(levels[1])  # corrected for the number of comparisons (Bonferroni)
+    verdict = _verdict(found, corrected, wide, margin)
+    ends = wide if verdict == "negligible" else (low, high)
     return Difference(
         first=pair[0],
         second=pair[1],
@@ -109,7 +146,7 @@ def _difference(
         holm_seeds=corrected[1],
         spread=spread,
         verdict=verdict,
-        said=_said(pair, found, verdict, (low, high), margin),
+        said=_said(pair, found, verdict, ends, margin, levels[1]),
     )
 
 
@@ -133,6 +170,7 @@ def _said(
     verdict: Verdict,
     ends: tuple[float, float],
     margin: float,
+    level: float,
 ) -> str:
     first, second = pair
     side = "above" if found.value >= 0 else "below"
@@ -141,12 +179,15 @@ def _said(
     if verdict == "real":
         return f"{start}: real, beyond patches and seeds ({between})."
     if verdict == "negligible":
-        return f"{start}: negligible, within ±{margin:g} whatever patches and seeds ({between})."
+        return (
+            f"{start}: negligible, within ±{margin:g} over patches and seeds ({between}, interval "
+            f"of {100 * level:.4g} %)."
+        )
     if verdict == "these runs only":
         why = (
             "another seed may turn it round"
             if found.p is not None
-            else "how far another seed moves it is not known, with one run of either"
+            else "how far another seed moves it is not known, without two seeds of either"
         )
         return f"{start}: these very runs differ, but {why} ({between})."
     return f"{start}: not told from 0; it may be anything in {between}."
@@ -165,8 +206,8 @@ def findings_of(
         counts[each.verdict] += 1
     said = [
         f"Of {len(differences)} comparisons {counts['real']} are real, {counts['negligible']} "
-        f"negligible (surely below {margin:g}), {counts['these runs only']} hold for these very "
-        f"runs only, and {counts['not told apart']} cannot be told from 0."
+        f"negligible (below {margin:g} over patches and seeds), {counts['these runs only']} hold "
+        f"for these very runs only, and {counts['not told apart']} cannot be told from 0."
     ]
     sds = [group.auc_sd for group in groups.values() if group.auc_sd is not None]
     widths = [(g.auc.high - g.auc.low) / 2 for g in groups.values() if g.auc.high and g.auc.low]
@@ -179,7 +220,7 @@ def findings_of(
     unknown = [d for d in differences if not d.seeds]
     if unknown:
         said.append(
-            f"{len(unknown)} comparisons have one run on a side: what another seed would give is "
-            "not known there, and nothing of them is called real."
+            f"{len(unknown)} comparisons lack two runs of different seeds on a side: what another "
+            "seed would give is not known there, and nothing of them is called real."
         )
     return said

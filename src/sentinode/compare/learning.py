@@ -7,14 +7,13 @@ from pathlib import Path
 
 from sentinode.compare.candidates import find_candidates
 from sentinode.compare.comparing import compare
+from sentinode.compare.once import predict_once
 from sentinode.compare.result import Comparison
 from sentinode.config import Config
 from sentinode.core import folder_lock
 from sentinode.data import propose
 from sentinode.errors import InputError
-from sentinode.models import Run
-from sentinode.predict import predict_set
-from sentinode.tables import PackedSet, Predictions, Split
+from sentinode.tables import PackedSet
 from sentinode.train import train
 
 __all__ = ["learning_curve"]
@@ -32,8 +31,9 @@ def learning_curve(
     """Train one network on more and more patches, and compare what comes of it.
 
     Each size and seed has its folder below ``out``; what is finished is kept, what was interrupted
-    goes on. All sizes of a seed come before those of the next, and a seed is of the patches drawn
-    as of the training. All are scored on the same patches of fold test.
+    goes on. All sizes of a seed come before those of the next, and a seed is of the training
+    patches drawn as of the training. The folds are the same for all, so that all are scored on
+    the whole of fold test.
 
     Args:
         packed: The set.
@@ -65,10 +65,10 @@ def learning_curve(
 
 
 def _sized(config: Config, size: int, later: int) -> Config:
-    split = {"limit": size, "balance": None, "seed": config.split.seed + later}
+    limited = config.split.model_copy(update={"limit": size, "balance": None})
     return config.model_copy(
         update={
-            "split": config.split.model_copy(update=split),
+            "split": limited.drawn_again(later),
             "train": config.train.model_copy(update={"seed": config.train.seed + later}),
         }
     )
@@ -80,14 +80,4 @@ def _train(packed: PackedSet, config: Config, size: int, out: Path) -> None:
     if found < size:
         raise InputError(f"the set has {found:,} patches to train on, asked for {size:,}")
     run = train(packed, split, config, out / "run")
-    path = out / "predictions.parquet"
-    if not (path.is_file() and _is_of(path, run)):
-        _predict(packed, config, split, run).write(path)
-
-
-def _is_of(path: Path, run: Run) -> bool:
-    return Predictions.read(path).note.get("weights_sha256") == run.weights_hash
-
-
-def _predict(packed: PackedSet, config: Config, split: Split, run: Run) -> Predictions:
-    return predict_set(run, packed, config, ["valid", "test"], split)
+    predict_once(out / "predictions.parquet", run, packed, config, ["valid", "test"], split)

@@ -63,7 +63,8 @@ class GroupRow(_Part):
         runs: Names of its runs.
         draws: Number of different draws of training patches among them, None where not known.
         auc: Mean ROC AUC of its runs, with its interval over slides or patches.
-        auc_sd: Standard deviation of the runs' ROC AUCs, None with one run.
+        auc_sd: Standard deviation of the runs' ROC AUCs over seeds; None without two runs, each of
+            a seed that is known and no other's.
         means: Figure -> mean and deviation.
         boards: Column of the leaderboard's table -> mean score.
         published: Figure -> value that the notebook gives.
@@ -91,13 +92,14 @@ class Difference(_Part):
         value: The difference.
         low: Lower end of its interval, over patches and seeds where ``seeds``.
         high: Upper end.
-        seeds: Whether the interval knows of the seeds: both groups have two runs or more.
+        seeds: Whether the interval knows of the seeds: both groups have two runs or more, each of
+            a seed of its own.
         p_patches: Paired DeLong for these very runs; over slides by the spread of the draws.
         p_bootstrap: Share of paired draws on the other side of 0, twice.
         p_seeds: Over patches and seeds, None without seeds.
         holm_patches: ``p_patches`` corrected for the number of comparisons.
         holm_seeds: ``p_seeds`` corrected likewise.
-        spread: Standard deviation over seeds of either group, None with one run.
+        spread: Standard deviation over seeds of either group, None where it is not known.
         verdict: What it amounts to.
         said: The same in a sentence.
     """

@@ -25,7 +25,7 @@ from sentinode.metrics import (
 from sentinode.models import Run, descriptive_name, summarise
 from sentinode.tables import Figure
 
-__all__ = ["group_rows", "groups_of", "run_rows"]
+__all__ = ["group_rows", "groups_of", "recipe_of", "run_rows"]
 
 ONE_CLASS = "needs patches of both classes"
 
@@ -54,13 +54,17 @@ def _key(candidate: Candidate) -> str:
     run = candidate.run
     if run is None:
         return candidate.name
+    return hash_json({**recipe_of(run), "n": run.trained_on()})
+
+
+def recipe_of(run: Run) -> dict[str, Any]:
+    """Return what made a run: network, settings but the seed, set and what else went into it."""
     made = run.record.provenance
-    config = {name: value for name, value in made.config.items() if name != "train"}
     training = {k: v for k, v in made.config.get("train", {}).items() if k != "seed"}
     inputs = {k: v for k, v in made.inputs.items() if k not in ("split", "manifest")}
     if not training:  # nothing was trained here, so that there is no seed either
         inputs |= {"weights": run.weights_hash}
-    return hash_json({**config, "train": training, "inputs": inputs, "n": run.trained_on()})
+    return {**made.config, "train": training, "inputs": inputs}
 
 
 def _common_name(names: Sequence[str]) -> str:
@@ -185,7 +189,7 @@ def group_rows(
                 runs=tuple(m.name for m in members),
                 draws=_draws(members),
                 auc=_mean_auc(aucs, draws[:, places], confidence),
-                auc_sd=float(np.std(aucs, ddof=1)) if len(aucs) > 1 else None,
+                auc_sd=float(np.std(aucs, ddof=1)) if _differ_in_seed(own) else None,
                 means=_means([row.figures for row in own]),
                 boards={k: m.mean for k, m in _means([row.boards for row in own]).items()},
                 published=own[0].published,
@@ -193,6 +197,12 @@ def group_rows(
             )
         )
     return sorted(made, key=lambda g: (-(g.auc.value if g.auc.value is not None else -1), g.name))
+
+
+def _differ_in_seed(rows: Sequence[RunRow]) -> bool:
+    """Whether those scored are two or more, each of a known seed that no other has."""
+    seeds = [row.seed for row in rows if row.auc.value is not None]
+    return len(seeds) > 1 and None not in seeds and len(set(seeds)) == len(seeds)
 
 
 def _network(candidate: Candidate) -> str:

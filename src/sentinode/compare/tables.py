@@ -9,6 +9,7 @@ from typing import Any, final
 
 import pandas as pd
 
+from sentinode.compare.differences import ALPHA
 from sentinode.compare.result import Comparison, Difference, GroupRow, MeanOf
 from sentinode.tables import Figure
 
@@ -176,12 +177,15 @@ def figure_said(figure: Figure) -> str:
 def difference_table(comparison: Comparison) -> TextTable:
     """Return the differences in words."""
     rows = tuple(_difference(each) for each in comparison.differences)
+    count = len(rows)
+    level = 1 - ALPHA / max(1, count)
     said = (
         "Patches: paired DeLong for these very runs (over slides where they are known: the spread "
         "of the paired draws). Bootstrap: paired draws. Seeds: patches as cases and seeds as "
         "readers (Obuchowski and Rockette, 1995). Holm corrects for the number of comparisons. "
-        "Real: Holm over seeds below 0.05. Negligible: the interval over patches and seeds lies "
-        f"within ±{comparison.margin:g}. These runs only: Holm over patches below 0.05."
+        f"Real: Holm over seeds below {ALPHA:g}. Negligible: the interval over patches and seeds, "
+        f"of {100 * level:.4g} % for {count} comparisons, lies within ±{comparison.margin:g}. "
+        f"These runs only: Holm over patches below {ALPHA:g}."
     )
     columns = (
         "first − second",

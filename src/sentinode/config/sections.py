@@ -8,7 +8,7 @@ above the key. Keys that change how fast a result comes, and not the result, are
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -94,7 +94,10 @@ class SplitConfig(Section):
         description="auto takes the source's own folds, else patients, slides or groups of copies; "
         "random must be asked for, and its figures are optimistic.",
     )
-    seed: Seed = Field(42, description="Seed of the draw.")
+    seed: Seed = Field(42, description="Seed of the folds.")
+    draw_seed: Seed | None = Field(
+        None, description="Seed of limit and balance, the folds staying; none takes seed."
+    )
     valid_fraction: Fraction = Field(
         0.15, description="Share that chooses (early stopping, threshold)."
     )
@@ -112,11 +115,29 @@ class SplitConfig(Section):
         None, description="Report this centre and train on the others (leave one centre out)."
     )
     limit: int | None = Field(
-        None, ge=2, description="Train on at most this many patches, drawn with the seed."
+        None, ge=2, description="Train on at most this many patches, drawn with draw_seed."
     )
     balance: int | None = Field(
         None, ge=1, description="Train on at most this many patches of each class."
     )
+
+    @property
+    def seed_of_draw(self) -> int:
+        """Seed with which training patches are drawn for ``limit`` and ``balance``."""
+        return self.seed if self.draw_seed is None else self.draw_seed
+
+    def drawn_again(self, later: int) -> SplitConfig:
+        """Return the section with the same folds and the training patches of a later seed."""
+        if not later:
+            return self
+        return self.model_copy(update={"draw_seed": self.seed_of_draw + later})
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the settings that shape a split; ``draw_seed`` only where it says something."""
+        found = super().fingerprint()
+        if self.draw_seed is None:  # a split made before there was such a key is still the same
+            del found["draw_seed"]
+        return found
 
 
 class PredictConfig(Section):

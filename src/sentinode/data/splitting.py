@@ -64,6 +64,7 @@ def propose(packed: PackedSet, config: SplitConfig) -> Split:
         fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
     }
     units["unlabelled"] = {patch: (patch,) for patch in plan.unlabelled}
+    drawn = {} if config.draw_seed is None else {"draw": config.draw_seed}
     return Split(
         by=plan.by,
         seed=config.seed,
@@ -75,7 +76,7 @@ def propose(packed: PackedSet, config: SplitConfig) -> Split:
             "split",
             config=config.fingerprint(),
             inputs={"set": packed.meta.content_hash, "manifest": packed.manifest.hash},
-            seeds={"split": config.seed},
+            seeds={"split": config.seed} | drawn,
         ),
     )
 
@@ -327,7 +328,7 @@ def _drawn_for_training(frame: pd.DataFrame, config: SplitConfig) -> NDArray[np.
     """Tell which rows stay: all outside of train, and in train as many as asked for."""
     keep = np.ones(len(frame), bool)
     training = np.flatnonzero((frame["fold"] == "train").to_numpy(bool))
-    shuffled = np.random.default_rng((config.seed, 1)).permutation(training)
+    shuffled = np.random.default_rng((config.seed_of_draw, 1)).permutation(training)
     label = frame["label"].to_numpy(int)
     by_class = [shuffled[label[shuffled] == value] for value in (0, 1)]
     if config.balance is not None:

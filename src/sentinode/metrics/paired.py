@@ -63,7 +63,15 @@ def contrast(
         covariance: float64 (M, M), of the AUCs over patches or slides (`delong`, or draws).
         first: Places of the first group's networks among the M.
         second: Of the second's, none of them in both.
+
+    Raises:
+        InputError: The covariance is not defined, as with one patch of a class.
     """
+    if not np.isfinite(covariance).all():
+        raise InputError(
+            "the covariance of the AUCs is not defined; two patches (or slides) of each class or "
+            "more are needed"
+        )
     weights = np.zeros(len(aucs))
     weights[list(first)] = 1 / len(first)
     weights[list(second)] = -1 / len(second)

@@ -94,7 +94,7 @@ def reproduce(
         scale: Share of the notebooks' patches that is trained on, above 0 and at most 1.
         epochs: Largest number of epochs; the notebooks' own where None.
         seeds: How often each experiment is run: with the configuration's seeds, then with each
-            one higher, of the patches drawn as of the training.
+            one higher, of the training patches drawn as of the training; the folds stay.
         names: Experiments to run; all where None.
         overrides: As of `load_config`, over each experiment's configuration.
         say: Called with one line for each step.
@@ -124,11 +124,14 @@ def reproduce(
 
 
 def _reseeded(config: Config, later: int) -> Config:
-    """Return the configuration with both its seeds moved on: a seed is a draw and a training."""
+    """Return the configuration with the seeds of the training and its patches moved on.
+
+    The folds stay, so that all seeds are scored on the same patches.
+    """
     split, train = config.split, config.train
     return config.model_copy(
         update={
-            "split": split.model_copy(update={"seed": split.seed + later}),
+            "split": split.drawn_again(later),
             "train": train.model_copy(update={"seed": train.seed + later}),
         }
     )
