@@ -353,6 +353,17 @@ def test_labels_are_joined_by_id():
     assert half.left_out[0].reason == "no label"
 
 
+def test_folds_come_with_the_labels():
+    frame = frame_of()
+    bare = Predictions.make(frame[["id", "probability"]], {})
+    folds = np.where(np.arange(len(frame)) < 200, "train", "test")
+    labels = frame[["id", "label"]].assign(fold=folds)
+    report = evaluate(with_labels(bare, labels), QUICK)
+    assert (report.rows.fold, report.rows.reported) == ("test", 100)
+    with pytest.raises(InputError, match="has fold test in the predictions and train in the lab"):
+        with_labels(Predictions.make(frame.assign(fold="test"), {}), labels)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -362,6 +373,7 @@ def test_labels_are_joined_by_id():
         (pd.DataFrame({"id": [], "label": []}), "no labels"),
         (pd.DataFrame({"id": ["x1"], "label": ["tumour"]}), "not 0 or 1"),
         (pd.DataFrame({"id": ["x1"], "label": [0.5]}), "not 0 or 1"),
+        (pd.DataFrame({"id": ["x1"], "label": [0], "fold": ["training"]}), "fold 'training' is no"),
     ],
 )
 def test_unusable_labels_are_refused(labels, message):

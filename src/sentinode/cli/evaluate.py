@@ -28,7 +28,7 @@ def evaluate_command(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="Table id,label (and slide, centre) joined by id."),
+        typer.Option("--labels", help="Table id,label (and slide, centre, fold) joined by id."),
     ] = None,
     column: Annotated[
         list[str] | None,

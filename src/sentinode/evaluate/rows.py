@@ -12,6 +12,7 @@ import pandas as pd
 from sentinode.errors import InputError
 from sentinode.metrics import BoolArray, IntArray
 from sentinode.tables import LeftOut, PackedSet, Predictions, Rows, Split, Unit
+from sentinode.types import FOLDS
 
 __all__ = [
     "NOT_PREDICTED",
@@ -66,11 +67,11 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
 
     Args:
         predictions: With or without labels.
-        labels: Columns id and label, and slide where known.
+        labels: Columns id and label, and slide and fold where known.
 
     Raises:
-        InputError: A column is missing, an id stands twice, no id is known, or a label differs
-            from the one that the predictions have.
+        InputError: A column is missing, an id stands twice, no id is known, a fold is none, or a
+            label or fold differs from the one that the predictions have.
     """
     missing = [c for c in ("id", "label") if c not in labels]
     if missing:
@@ -89,7 +90,7 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
             if len(keys) and len(frame)
             else "there are no labels or no predictions to join"
         )
-    for column in ("label", "slide"):
+    for column in ("label", "slide", "fold"):
         if column in labels:
             frame[column] = _filled(frame, labels[column], at, column)
     rest = keys[~keys.isin(frame["id"])]
@@ -150,7 +151,7 @@ def _positions(ids: pd.Series, known: pd.Series) -> IntArray:
 
 
 def _filled(frame: pd.DataFrame, known: pd.Series, at: IntArray, column: str) -> pd.Series:
-    """Return a column of ``frame`` with gaps filled from ``known``; labels may not disagree.
+    """Return a column of ``frame``, gaps filled from ``known``; labels and folds must agree.
 
     ``at`` is the position in ``known`` of each row, -1 where it is not there.
     """
@@ -163,12 +164,18 @@ def _filled(frame: pd.DataFrame, known: pd.Series, at: IntArray, column: str) ->
         if not found.dropna().isin([0, 1]).all():
             raise InputError("a label is not 0 or 1")
         found = found.astype("Int8")
+    if column == "fold" and not (known_folds := found.isna() | found.isin(FOLDS)).all():
+        raise InputError(
+            f"labels: fold {found[~known_folds].iloc[0]!r} is none, expected {', '.join(FOLDS)} or "
+            "nothing; without it training patches would be scored as others are"
+        )
+    if column in ("label", "fold"):
         differ = (frame[column].notna() & found.notna() & (frame[column] != found)).fillna(False)
         if differ.any():
             first = frame.index[differ.to_numpy(bool)][0]
             raise InputError(
-                f"patch {frame['id'][first]!r} has label {frame[column][first]} in the predictions "
-                f"and {found[first]} in the labels joined to them"
+                f"patch {frame['id'][first]!r} has {column} {frame[column][first]} in the "
+                f"predictions and {found[first]} in the labels joined to them"
             )
     return frame[column].fillna(found.astype(frame[column].dtype))
 
