@@ -151,6 +151,29 @@ def test_a_batch_too_large_for_memory_is_halved_and_said(
         train(packed, split, quick, tmp_path / "none", spec=tiny_spec())
 
 
+def test_what_a_step_gathered_before_memory_ran_out_is_dropped(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, sizes = sentinode.train.loop.to_input, []
+
+    def hungry(batch: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
+        sizes.append(len(batch))
+        return torch.empty(10**15) if sizes == [8, 8] else real(batch, preprocess)
+
+    monkeypatch.setattr(sentinode.train.loop, "to_input", hungry)
+    halved = changed(quick, epochs=1, accumulate=2, optimizer="sgd")
+    run = train(packed, split, halved, tmp_path / "run", spec=tiny_spec(dropout=0.0))
+    assert sizes[:3] == [8, 8, 4]
+    monkeypatch.undo()
+    asked = changed(halved, batch_size=4, accumulate=4)
+    same = train(packed, split, asked, tmp_path / "asked", spec=tiny_spec(dropout=0.0))
+    assert same.weights_hash == run.weights_hash
+
+
 def test_what_cannot_teach_or_choose_is_refused_before_it_starts(
     packed: PackedSet, split: Split, quick: Config, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def fit(
             try:
                 trained = train_epoch(job, epoch, progress)
             except DoesNotFitError as error:
+                optimizer.zero_grad()  # of the batches before in the same step
                 take_smaller_batches(state, settings.accumulate, error, progress)
                 continue
             middle = time.perf_counter()
