@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from sentinode.config import ModelConfig
 from sentinode.errors import CheckpointError, InputError, MissingExtraError
 from sentinode.models import load_checkpoint, new_network, save_checkpoint, spec_for, state_of
-from sentinode.models.encoders import KNOWN, EncoderNetwork
+from sentinode.models.encoders import KNOWN, EncoderNetwork, backbone
 from sentinode.models.encoders.backbone import make_backbone
 
 
@@ -59,6 +59,36 @@ def test_timm_features_are_those_of_timm_itself(
         torch.testing.assert_close(network.embed(patches), expected)
     save_checkpoint(tmp_path / "run", spec, state_of(network))
     torch.testing.assert_close(load_checkpoint(tmp_path / "run")[1](patches), network(patches))
+
+
+@pytest.mark.parametrize("library", ["transformers", "timm", "monai"])
+def test_no_library_is_told_to_load_weights(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    given: list[object] = []
+
+    def make(architecture: str, arguments: object) -> None:
+        given.append(arguments)
+
+    monkeypatch.setattr(backbone, f"_{library}", make)
+    loads = {"checkpoint_path": "x.pth", "pretrained": True, "cache_dir": "x"}
+    loads |= {"pretrained_cfg": {"file": "x.pth"}, "pretrained_cfg_overlay": {"file": "x.pth"}}
+    make_backbone(library, "any", loads | {"depth": 2, "model_args": loads | {"depth": 3}})
+    assert given == [{"depth": 2, "model_args": {"depth": 3}}]
+
+
+@pytest.mark.parametrize("folder", ["timm", "transformers"])
+def test_a_checkpoint_beside_an_encoder_of_timm_is_never_read(tmp_path: Path, folder: str) -> None:
+    timm()
+    pickle = tmp_path / "weights.pth"
+    torch.save({"state_dict": {"no.such": torch.zeros(1)}}, pickle)
+    arguments = {"checkpoint_path": str(pickle), "depth": 1, "embed_dim": 24}
+    architecture = "vit_tiny_patch16_224"
+    if folder == "timm":
+        made = make_backbone("timm", architecture, arguments)
+    else:
+        made = make_backbone(
+            "transformers", "timm_wrapper", {"architecture": architecture, "model_args": arguments}
+        )
+    assert sum(p.numel() for p in made.parameters()) < 50_000
 
 
 @pytest.mark.parametrize("name", [k.name for k in KNOWN.values() if k.library == "timm"])

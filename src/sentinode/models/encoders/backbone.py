@@ -22,8 +22,11 @@ __all__ = ["Backbone", "make_backbone", "read_weights"]
 
 LAST_BLOCKS = ("layers", "encoder.layers", "encoder.layer", "blocks")
 CLASSIFIERS = ("head.", "fc.", "classifier.", "class_layers.", "head_dist.")
-NEVER = ("auto_map", "attn_implementation", "quantization_config")
-"""What in a configuration makes transformers run, or fetch, code that is not its own."""
+NEVER = (
+    *("auto_map", "attn_implementation", "quantization_config"),
+    *("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"),
+)
+"""What makes transformers run, or fetch, code that is not its own; and timm or MONAI weights."""
 MONAI = {
     "densenet121": "DenseNet121",
     "densenet169": "DenseNet169",
@@ -145,7 +148,7 @@ def make_backbone(library: str, architecture: str, arguments: Mapping[str, Any])
     }
     if library not in makers:
         raise InputError(f"no encoder library {library!r}; expected {', '.join(makers)}")
-    return makers[library](architecture, arguments)
+    return makers[library](architecture, _plain(arguments))
 
 
 def read_weights(backbone: Backbone, library: str, folder: Path, files: list[Path]) -> None:
@@ -183,14 +186,22 @@ def read_weights(backbone: Backbone, library: str, folder: Path, files: list[Pat
     backbone.model.load_state_dict(state, assign=without_memory)
 
 
+def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out, at any depth, what is not of the architecture but would load something."""
+    return {
+        name: _plain(value) if isinstance(value, Mapping) else value
+        for name, value in arguments.items()
+        if name not in NEVER and not name.startswith("_")
+    }
+
+
 def _transformers(architecture: str, arguments: Mapping[str, Any]) -> Backbone:
     library = _quiet_transformers()
     known = library.models.auto.configuration_auto.CONFIG_MAPPING
     if architecture not in known:
         raise InputError(f"transformers {library.__version__} has no model type {architecture!r}")
-    plain = {k: v for k, v in arguments.items() if k not in NEVER and not k.startswith("_")}
     try:
-        config = known[architecture](**plain)
+        config = known[architecture](**arguments)
         model = library.AutoModel.from_config(
             config, trust_remote_code=False, **_without_pooler(library, config)
         )
