@@ -10,14 +10,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from builders.encoders import tiny_encoder
 from builders.runs import untrained_run
 from sentinode.cli.score_maps import score_maps_command
-from sentinode.config import Config
+from sentinode.config import Config, ModelConfig
 from sentinode.errors import InputError, MissingInputError
 from sentinode.explain import SCORES, Explainer, cut_regions, score_run, write_scores
 from sentinode.explain.faithful import insertion_deletion, removal
 from sentinode.explain.stability import cascade, under_shifts, under_turns
-from sentinode.models import Network, Run, block_network, choose_compute
+from sentinode.models import Network, Run, block_network, choose_compute, spec_for
 from sentinode.types import RESEARCH_USE_ONLY, Preprocess
 
 COMPUTE = choose_compute("cpu", "float32")
@@ -136,6 +137,18 @@ def test_cascade_ends_far_from_the_map(tmp_path: Path) -> None:
     same = cascade(e, patch, maps, seed=1)  # drawn from the seed that the run is from
     for values in same.values():
         np.testing.assert_allclose(values, 1.0)
+
+
+def test_cascade_draws_a_pretrained_encoder_anew_too(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    settings = ModelConfig(
+        name="encoder", encoder=str(tiny_encoder(tmp_path / "encoder")), input_size=32
+    )
+    run = untrained_run(tmp_path / "run", spec_for(settings), seed=1)
+    e = Explainer.of(run.load(), run.spec, COMPUTE, "integrated-gradients")
+    patch = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    found = cascade(e, patch, e.maps(patch), seed=1)  # the head is drawn as it was
+    assert (found["sanity_100"] < 0.9).all()
 
 
 def test_scores_of_a_run(tmp_path: Path) -> None:

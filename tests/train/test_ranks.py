@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from builders.sets import QUICK, tiny_spec
+from builders.encoders import SIDE, tiny_encoder
+from builders.sets import QUICK, small_set, small_split, tiny_spec
 from sentinode.config import load_config
 from sentinode.errors import TrainingError
 from sentinode.models import Run, choose_compute
@@ -66,9 +67,11 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | more
 
 
-def together(packed: PackedSet, out: Path, *settings: str, processes: int = 2) -> Run:
+def together(
+    packed: PackedSet, out: Path, *settings: str, processes: int = 2, text: str = SCRIPT
+) -> Run:
     script = out.with_suffix(".py")
-    script.write_text(SCRIPT)
+    script.write_text(text)
     launched = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*launched, f"--nproc-per-node={processes}", script, packed.folder, out, *settings]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
@@ -107,6 +110,23 @@ def test_three_processes_give_what_one_gives(
     settings = load_config(None, [*QUICK, *RECIPES["everything"]])
     one = train(packed, split, settings, tmp_path / "one", spec=tiny_spec())
     assert_agree(one, together(packed, tmp_path / "three", *RECIPES["everything"], processes=3))
+
+
+@pytest.mark.slow
+def test_an_encoder_with_weights_of_no_use_is_finetuned_together(tmp_path: Path) -> None:
+    """DINOv2's token of masked patches never has a gradient."""
+    pytest.importorskip("transformers")
+    packed = small_set(tmp_path / "set", size=96)
+    split = small_split(packed)
+    encoder = tiny_encoder(tmp_path / "encoder", "dinov2")
+    settings = [
+        f"model.encoder={encoder}",
+        f"model.input_size={SIDE}",
+        *("model.name=encoder", "model.mode=finetune", "train.optimizer=sgd", "train.epochs=2"),
+    ]
+    one = train(packed, split, load_config(None, [*QUICK, *settings]), tmp_path / "one")
+    text = SCRIPT.replace(", spec=tiny_spec()", "")
+    assert_agree(one, together(packed, tmp_path / "two", *settings, text=text))
 
 
 @pytest.fixture
@@ -176,7 +196,7 @@ def test_shares_are_all_of_a_batch_and_nearly_equal(count: int) -> None:
 def test_a_batch_too_small_for_the_processes_is_refused(
     packed: PackedSet, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Ranks, "launch", classmethod(lambda cls, compute: fake(9, 0)))
+    monkeypatch.setattr(Ranks, "launch", classmethod(lambda *_, **__: fake(9, 0)))
     with pytest.raises(TrainingError, match="a batch of 8 cannot be dealt to 9 processes"):
         train(packed, split, load_config(None, QUICK), tmp_path / "run", spec=tiny_spec())
 

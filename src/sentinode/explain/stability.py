@@ -13,6 +13,7 @@ from torch import nn
 from sentinode.explain.methods import Explainer
 from sentinode.metrics import FloatArray, rank_correlation
 from sentinode.models import new_network
+from sentinode.models.encoders import from_scratch
 from sentinode.types import UInt8Array
 
 __all__ = ["cascade", "under_shifts", "under_turns"]
@@ -69,7 +70,7 @@ def cascade(
     """Return how alike maps stay when layers are drawn anew, from the last on.
 
     The cascading test of Adebayo et al. (2018): a map that stays says nothing of what was learned.
-    Weights are drawn as before a training.
+    Weights are drawn as before a training, a pretrained encoder's as before its own.
 
     Args:
         explainer: Draws the maps.
@@ -81,7 +82,7 @@ def cascade(
         ``sanity_25`` to ``sanity_100`` -> Spearman's correlations, float64 (N,): with that
         percentage of the layers that have weights drawn anew.
     """
-    donor = dict(new_network(explainer.spec, seed).named_modules())
+    donor = dict(new_network(from_scratch(explainer.spec), seed).named_modules())
     mixed = copy.deepcopy(explainer.network)
     layers = [(name, m) for name, m in mixed.named_modules() if _own_state(m)][::-1]
     found, done = {}, 0

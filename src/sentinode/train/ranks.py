@@ -44,8 +44,13 @@ class Ranks:
     fabric: Fabric
 
     @classmethod
-    def launch(cls, compute: Compute) -> Ranks:
+    def launch(cls, compute: Compute, *, partly_used: bool = False) -> Ranks:
         """Join the other processes of this training, where there are any.
+
+        Args:
+            compute: Where and in which precision.
+            partly_used: Whether weights that learn may have no part in the logits. Which ones is
+                then looked for in every step, which other networks are spared.
 
         Raises:
             TrainingError: SLURM dealt its tasks unevenly, or the other processes do not answer.
@@ -54,11 +59,12 @@ class Ranks:
             logging.getLogger(name).setLevel(logging.WARNING)
         cluster, per_node, nodes = _launched_by()
         several = per_node * nodes > 1
+        together = "ddp_find_unused_parameters_true" if partly_used else "ddp"
         fabric = Fabric(
             accelerator=compute.device,
             devices=per_node,
             num_nodes=nodes,
-            strategy="ddp" if several else "auto",
+            strategy=together if several else "auto",
             precision="bf16-mixed" if compute.precision == "bfloat16" else "32-true",
             plugins=[cluster],
         )

@@ -2,7 +2,13 @@
 
 from sentinode.models.encoders.describe import encoder_spec
 from sentinode.models.encoders.known import KNOWN, KnownEncoder
-from sentinode.models.encoders.network import EncoderNetwork, build_encoder, has_fixed_features
+from sentinode.models.encoders.network import (
+    EncoderNetwork,
+    build_encoder,
+    from_scratch,
+    has_fixed_features,
+    learns_whole_encoder,
+)
 from sentinode.models.encoders.source import Source, fetch, find, known_of, repository_of
 
 __all__ = [
@@ -14,7 +20,9 @@ __all__ = [
     "encoder_spec",
     "fetch",
     "find",
+    "from_scratch",
     "has_fixed_features",
     "known_of",
+    "learns_whole_encoder",
     "repository_of",
 ]

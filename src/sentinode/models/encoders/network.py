@@ -18,7 +18,15 @@ from sentinode.models.network import Network
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
 
-__all__ = ["BUILDER", "EncoderNetwork", "Mode", "build_encoder", "has_fixed_features"]
+__all__ = [
+    "BUILDER",
+    "EncoderNetwork",
+    "Mode",
+    "build_encoder",
+    "from_scratch",
+    "has_fixed_features",
+    "learns_whole_encoder",
+]
 
 Mode = Literal["frozen", "linear", "finetune"]
 BUILDER = "sentinode.models.encoders:build_encoder"
@@ -166,6 +174,27 @@ def _fill_in(module: Any, incompatible: Any) -> None:
 def has_fixed_features(spec: ModelSpec) -> bool:
     """Tell whether a network is a frozen encoder with a head that alone learns."""
     return spec.builder == BUILDER and spec.args.get("mode") in ("frozen", "linear")
+
+
+def learns_whole_encoder(spec: ModelSpec) -> bool:
+    """Tell whether an encoder learns as well; some of its weights may have no part in the logits.
+
+    As the token that DINOv2 puts in place of a masked patch, or the classifier of MONAI's DenseNet.
+    """
+    return spec.builder == BUILDER and not has_fixed_features(spec)
+
+
+def from_scratch(spec: ModelSpec) -> ModelSpec:
+    """Return the spec of the same network with an encoder that begins without pretrained weights.
+
+    A network without an encoder stays as it is.
+    """
+    origin = spec.args.get("origin")
+    if spec.builder != BUILDER or not isinstance(origin, dict):
+        return spec
+    return spec.model_copy(
+        update={"args": spec.args | {"origin": origin | {"weights_sha256": None}}}
+    )
 
 
 def build_encoder(
