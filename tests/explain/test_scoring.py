@@ -12,13 +12,22 @@ from torch import Tensor, nn
 
 from builders.encoders import tiny_encoder
 from builders.runs import untrained_run
+from builders.sets import QUICK, small_set, small_split
 from sentinode.cli.score_maps import score_maps_command
-from sentinode.config import Config, ModelConfig
+from sentinode.config import Config, ModelConfig, load_config
 from sentinode.errors import InputError, MissingInputError
-from sentinode.explain import SCORES, Explainer, cut_regions, score_run, write_scores
+from sentinode.explain import (
+    SCORES,
+    Explainer,
+    cut_regions,
+    score_run,
+    tumour_patches,
+    write_scores,
+)
 from sentinode.explain.faithful import insertion_deletion, removal
 from sentinode.explain.stability import cascade, under_shifts, under_turns
 from sentinode.models import Network, Run, block_network, choose_compute, spec_for
+from sentinode.train import train
 from sentinode.types import RESEARCH_USE_ONLY, Preprocess
 
 COMPUTE = choose_compute("cpu", "float32")
@@ -177,6 +186,32 @@ def test_scores_of_a_run(tmp_path: Path) -> None:
     assert "5 patches with tumour in the centre, from 5 images" in text
     again = score_run(run, patches, ["gradcam", "occlusion"], Config(), few=3, resamples=200)
     pd.testing.assert_frame_equal(again.summary, scored.summary)
+
+
+def test_patches_that_may_have_taught_are_refused_or_told(tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", 40, size=64)
+    split = small_split(packed)
+    run = train(
+        packed, split, load_config(None, [*QUICK, "train.epochs=1"]), tmp_path / "run", spec=SPEC
+    )
+    test = set(split.units["test"])
+    found = tumour_patches(packed.folder, [run], 100, None)
+    assert set(found.ids) <= test
+    assert found.remark == ""
+    assert "of fold train" in tumour_patches(packed.folder, [run], 9, ["train", "test"]).remark
+
+    swapped = dict(split.units) | {"train": split.units["test"], "test": split.units["train"]}
+    split.model_copy(update={"units": swapped}).write(packed.folder / "split.json")
+    for again in ([run], [untrained_run(tmp_path / "other", SPEC), run]):
+        with pytest.raises(InputError, match="was trained on another split"):
+            tumour_patches(packed.folder, again, 100, None)
+    (packed.folder / "split.json").unlink()
+    score_maps_command(
+        [str(run.folder)], tmp_path / "o", packed.folder, methods="gradcam", count=4, few=2
+    )
+    said = "Networks may have learnt from these patches: set has no split."
+    assert said in (tmp_path / "o" / "map_scores.md").read_text()
+    assert json.loads((tmp_path / "o" / "map_scores.json").read_text())["remarks"] == {"set": said}
 
 
 def test_mistakes(tmp_path: Path, run: Run) -> None:

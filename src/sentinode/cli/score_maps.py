@@ -61,7 +61,7 @@ def score_maps_command(
         if not len(places["regions"]):
             raise InputError(f"{regions}: no patch has tumour in its centre and normal tissue too")
     if patches is not None:
-        places["set"] = tumour_patches(patches, count, chosen)
+        places["set"] = tumour_patches(patches, opened, count, chosen)
     shape = {"methods": wanted, "count": count, "few": few, "baseline": against}
     scored: dict[str, list[ScoredRun]] = {}
     for place, found in places.items():

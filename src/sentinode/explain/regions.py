@@ -32,6 +32,7 @@ class MaskedPatches:
         ids: As in ``C_10072@96,192``: the image, and the patch's top left corner in px.
         units: int64 (N,), which image or slide each patch comes from; intervals resample these.
         labels: int64 (N,), 1 where any pixel of the centre 32x32 is tumour.
+        remark: Why a network may know them, a sentence; empty where it does not.
     """
 
     images: UInt8Array
@@ -39,6 +40,7 @@ class MaskedPatches:
     ids: tuple[str, ...]
     units: IntArray
     labels: IntArray
+    remark: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,6 +63,7 @@ class MaskedPatches:
             tuple(self.ids[row] for row in rows.tolist()),
             self.units[rows],
             self.labels[rows],
+            self.remark,
         )
 
 

@@ -34,12 +34,14 @@ def write_scores(
             table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.5g")
     weights = {each.name: each.weights for runs in scored.values() for each in runs}
     layers = {each.name: each.layer for runs in scored.values() for each in runs}
+    remarks = {place: runs[0].remark for place, runs in scored.items() if runs[0].remark}
     write_json(
         out / "map_scores.json",
         {
             "notice": RESEARCH_USE_ONLY,
             "scores": SCORES,
             "layers": layers,
+            "remarks": remarks,
             "rows": [_plain(row) for row in summary.to_dict("records")],
             "provenance": provenance("score-maps", config=settings, inputs=weights).model_dump(
                 mode="json"
@@ -62,6 +64,7 @@ def markdown(scored: Mapping[str, Sequence[ScoredRun]]) -> str:
             f"{int(counts.max())} patches with tumour in the centre, from {int(units)} images, "
             "slides or patches that intervals (95 %) resample.",
             "",
+            *([runs[0].remark, ""] if runs[0].remark else []),
         ]
         columns = list(table[["run", "method"]].drop_duplicates().itertuples(index=False))
         columns = [c for i, c in enumerate(columns) if not _seen(c, columns[:i])]

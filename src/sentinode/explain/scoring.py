@@ -33,7 +33,8 @@ from sentinode.metrics import (
     positive_share,
 )
 from sentinode.models import Run, choose_compute, deterministic
-from sentinode.tables import PackedSet, Split
+from sentinode.predict import set_rows
+from sentinode.tables import PackedSet
 from sentinode.types import Fold, UInt8Array
 
 __all__ = ["SCORES", "ScoredRun", "score_run", "tumour_patches"]
@@ -83,6 +84,7 @@ class ScoredRun:
         patches: method, id, unit and the scores, one row for each method and patch.
         summary: method, score, value, low, high, patches, units.
         layer: Where Grad-CAM and its kin are drawn from, in words.
+        remark: Of the patches, as of `MaskedPatches`.
     """
 
     name: str
@@ -90,28 +92,32 @@ class ScoredRun:
     patches: pd.DataFrame
     summary: pd.DataFrame
     layer: str
+    remark: str
 
 
-def tumour_patches(folder: Path, count: int, folds: Sequence[Fold] | None) -> MaskedPatches:
+def tumour_patches(
+    folder: Path, runs: Sequence[Run], count: int, folds: Sequence[Fold] | None
+) -> MaskedPatches:
     """Take up to ``count`` tumour patches of a packed set, evenly over it, without masks.
 
     Args:
         folder: The set; where it has a split, the fold ``test`` is taken unless told.
+        runs: Networks whose maps will be scored on them.
         count: How many.
         folds: Folds to take from.
 
     Raises:
-        InputError: There is no tumour patch, or folds were named and there is no split.
+        InputError: There is no tumour patch, folds were named and there is no split, or a network
+            does not fit the set or was trained on another split of it.
     """
     packed = PackedSet.open(folder)
+    has_split = (folder / "split.json").is_file()
+    if has_split and folds is None:
+        folds = ("test",)
+    allowed = [set_rows(run, packed, folds) for run in runs]  # the same for all, or refused
     frame = packed.manifest.frame
-    wanted = packed.manifest.usable & (frame["label"] == 1).fillna(value=False).to_numpy(bool)
-    if (folder / "split.json").is_file():
-        fold = Split.read(folder / "split.json").folds_of(frame["id"])
-        wanted &= fold.isin(folds or ["test"]).to_numpy(bool)
-    elif folds is not None:
-        raise InputError(f"--folds needs a split, {folder} has none; see `sentinode split`")
-    rows = np.flatnonzero(wanted)
+    tumour = (frame["label"] == 1).fillna(value=False).to_numpy(bool)
+    rows = allowed[0][tumour[allowed[0]]]
     if not len(rows):
         raise InputError(f"{folder} has no tumour patch in the folds asked for")
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, count).round().astype(int))]
@@ -121,7 +127,11 @@ def tumour_patches(folder: Path, count: int, folds: Sequence[Fold] | None) -> Ma
     masks = np.zeros(images.shape[:3], np.bool_)
     ones = np.ones(len(rows), np.int64)
     ids = tuple(frame["id"].iloc[rows].astype(str))
-    return MaskedPatches(images, masks, ids, np.asarray(units, np.int64), ones)
+    remark = ""
+    if not has_split or "train" in (folds or ()):
+        why = "some are of fold train" if has_split else f"{folder.name} has no split"
+        remark = f"Networks may have learnt from these patches: {why}."
+    return MaskedPatches(images, masks, ids, np.asarray(units, np.int64), ones, remark)
 
 
 def score_run(
@@ -181,7 +191,7 @@ def score_run(
     table = pd.concat(parts, ignore_index=True)
     summary = _summary(table, resamples, seed)
     summary = pd.concat([summary, fields], ignore_index=True)
-    return ScoredRun(run.folder.name, run.weights_hash, table, summary, said)
+    return ScoredRun(run.folder.name, run.weights_hash, table, summary, said, patches.remark)
 
 
 def _of_network(explainer: Explainer, images: UInt8Array) -> dict[str, FloatArray]:

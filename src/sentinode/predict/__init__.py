@@ -13,7 +13,7 @@ from sentinode.predict.exported import (
 )
 from sentinode.predict.files import predict_file
 from sentinode.predict.forward import forward
-from sentinode.predict.patches import check_fits, predict, predict_set, set_logits
+from sentinode.predict.patches import check_fits, predict, predict_set, set_logits, set_rows
 from sentinode.predict.runtimes import (
     INPUT,
     OUTPUT,
@@ -50,5 +50,6 @@ __all__ = [
     "predict_set",
     "runtime_of",
     "set_logits",
+    "set_rows",
     "silence",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.config import Config
+from sentinode.config import Config, PredictConfig
 from sentinode.core import hash_bytes, provenance
 from sentinode.data import Source, open_source
 from sentinode.errors import InputError
@@ -27,7 +27,15 @@ from sentinode.types import FOLDS, RESEARCH_USE_ONLY, Fold, Preprocess
 if TYPE_CHECKING:
     from sentinode.models import Run
 
-__all__ = ["check_fits", "made_by", "predict", "predict_set", "rows_of_set", "set_logits"]
+__all__ = [
+    "check_fits",
+    "made_by",
+    "predict",
+    "predict_set",
+    "rows_of_set",
+    "set_logits",
+    "set_rows",
+]
 
 MPP_TOLERANCE = 0.1
 KEPT_COLUMNS = ["id", "slide", "x", "y", "label"]
@@ -101,6 +109,14 @@ def predict_set(
     rows, fold = rows_of_set(job.choice, packed, folds, split)
     table = packed.manifest.frame[KEPT_COLUMNS].assign(fold=fold)
     return _predicted(job, PackedReading(packed, rows), table, str(packed.folder))
+
+
+def set_rows(run: Run, packed: PackedSet, folds: Sequence[Fold] | None = None) -> NDArray[np.int64]:
+    """Return which patches of a set :func:`predict_set` would predict, int64 (M,); errors as there.
+
+    For who looks at patches otherwise than by predicting them, and is to be refused alike.
+    """
+    return rows_of_set(choose(run, PredictConfig(runtime="torch")), packed, folds, None)[0]
 
 
 def rows_of_set(
