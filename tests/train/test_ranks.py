@@ -204,11 +204,11 @@ def test_a_batch_too_small_for_the_processes_is_refused(
 def test_slurm_tasks_are_taken_as_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     compute = choose_compute("cpu", "float32", threads=1)
     monkeypatch.setenv("SLURM_NTASKS", "4")
-    assert Ranks.launch(compute).count == 1  # a batch script is no task
+    assert Ranks.launch(compute, tiny_spec()).count == 1  # a batch script is no task
     monkeypatch.setenv("SLURM_STEP_ID", "0")
     monkeypatch.setenv("SLURM_NNODES", "2")
     with pytest.raises(TrainingError, match=r"4 tasks on 2 machines; .* --ntasks-per-node"):
-        Ranks.launch(compute)
+        Ranks.launch(compute, tiny_spec())
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from sentinode.models.registry import (
 from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
 from sentinode.models.sequential import SequentialNetwork, build_sequential
 from sentinode.models.spec import ModelSpec, build, new_network
-from sentinode.models.summary import LayerSummary, ModelSummary, summarise
+from sentinode.models.summary import LayerSummary, ModelSummary, has_unused_weights, summarise
 
 __all__ = [
     "ENCODER",
@@ -56,6 +56,7 @@ __all__ = [
     "deterministic",
     "flat_network",
     "folded",
+    "has_unused_weights",
     "import_keras",
     "load_checkpoint",
     "model_names",

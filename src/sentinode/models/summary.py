@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sentinode.models.spec import ModelSpec, build
 
-__all__ = ["LayerSummary", "ModelSummary", "summarise"]
+__all__ = ["LayerSummary", "ModelSummary", "has_unused_weights", "summarise"]
 
 
 @final
@@ -96,6 +96,20 @@ def summarise(spec: ModelSpec) -> ModelSummary:
         parameters=trainable + other,
         flop=counter.get_total_flops(),
     )
+
+
+def has_unused_weights(spec: ModelSpec) -> bool:
+    """Tell whether some weights that learn have no part in the logits, without taking memory.
+
+    As the token that DINOv2 puts in place of a masked patch, or the classifier of MONAI's DenseNet.
+
+    Raises:
+        InputError: As of :func:`sentinode.models.build`.
+    """
+    network = build(spec, device="meta").train()
+    side, channels = spec.preprocess.size, spec.preprocess.n_channels
+    network(torch.empty(2, channels, side, side, device="meta")).sum().backward()
+    return any(p.requires_grad and p.grad is None for p in network.parameters())
 
 
 def _noting(name: str, shapes: dict[str, tuple[int, ...]]) -> Any:

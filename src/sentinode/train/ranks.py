@@ -24,7 +24,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch import Tensor
 
 from sentinode.errors import SentinodeError, TrainingError
-from sentinode.models import Compute
+from sentinode.models import Compute, ModelSpec, has_unused_weights
 from sentinode.train.whole_batch import WholeBatch
 
 __all__ = ["Ranks", "first_process"]
@@ -44,13 +44,13 @@ class Ranks:
     fabric: Fabric
 
     @classmethod
-    def launch(cls, compute: Compute, *, partly_used: bool = False) -> Ranks:
+    def launch(cls, compute: Compute, spec: ModelSpec) -> Ranks:
         """Join the other processes of this training, where there are any.
 
         Args:
             compute: Where and in which precision.
-            partly_used: Whether weights that learn may have no part in the logits. Which ones is
-                then looked for in every step, which other networks are spared.
+            spec: The network. Where weights of it have no part in the logits, the processes must
+                look for them in every step, which other networks are spared.
 
         Raises:
             TrainingError: SLURM dealt its tasks unevenly, or the other processes do not answer.
@@ -59,12 +59,14 @@ class Ranks:
             logging.getLogger(name).setLevel(logging.WARNING)
         cluster, per_node, nodes = _launched_by()
         several = per_node * nodes > 1
-        together = "ddp_find_unused_parameters_true" if partly_used else "ddp"
+        strategy = "auto"
+        if several:
+            strategy = "ddp_find_unused_parameters_true" if has_unused_weights(spec) else "ddp"
         fabric = Fabric(
             accelerator=compute.device,
             devices=per_node,
             num_nodes=nodes,
-            strategy=together if several else "auto",
+            strategy=strategy,
             precision="bf16-mixed" if compute.precision == "bfloat16" else "32-true",
             plugins=[cluster],
         )

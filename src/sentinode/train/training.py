@@ -28,7 +28,6 @@ from sentinode.models import (
     read_record,
     save_checkpoint,
 )
-from sentinode.models.encoders import learns_whole_encoder
 from sentinode.tables import HISTORY_COLUMNS, PackedSet, Split, write_history
 from sentinode.train.loop import fit
 from sentinode.train.plan import Plan, differences, make_plan
@@ -77,7 +76,7 @@ def train(
     the first one writes ``out`` and all return the run.
     """
     plan = make_plan(packed, split, config, spec)
-    ranks = Ranks.launch(plan.compute, partly_used=learns_whole_encoder(plan.spec))
+    ranks = Ranks.launch(plan.compute, plan.spec)
     if plan.settings.batch_size < ranks.count:
         raise TrainingError(
             f"a batch of {plan.settings.batch_size} cannot be dealt to {ranks.count} processes; "

@@ -14,6 +14,7 @@ from sentinode.config import ModelConfig
 from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models import (
     build,
+    has_unused_weights,
     load_checkpoint,
     new_network,
     save_checkpoint,
@@ -139,6 +140,15 @@ def test_it_is_described_without_memory(tmp_path: Path) -> None:
     assert summary.flop > 0
     assert json.loads(spec.model_dump_json())["args"]["features"] == 16
     assert build(spec, device="meta").head[-1].weight.is_meta
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "unused"),
+    [("dinov2", "finetune", True), ("dinov2", "linear", False), ("vit", "finetune", False)],
+)
+def test_weights_of_no_use_are_known(tmp_path: Path, kind: str, mode: str, unused: bool) -> None:
+    folder = tiny_encoder(tmp_path / "encoder", kind)
+    assert has_unused_weights(spec_for(settings(folder, mode=mode))) == unused
 
 
 def test_normalisation_is_the_encoders_own(tmp_path: Path) -> None:

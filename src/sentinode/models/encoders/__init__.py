@@ -7,7 +7,6 @@ from sentinode.models.encoders.network import (
     build_encoder,
     from_scratch,
     has_fixed_features,
-    learns_whole_encoder,
 )
 from sentinode.models.encoders.source import Source, fetch, find, known_of, repository_of
 
@@ -23,6 +22,5 @@ __all__ = [
     "from_scratch",
     "has_fixed_features",
     "known_of",
-    "learns_whole_encoder",
     "repository_of",
 ]

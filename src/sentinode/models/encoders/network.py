@@ -25,7 +25,6 @@ __all__ = [
     "build_encoder",
     "from_scratch",
     "has_fixed_features",
-    "learns_whole_encoder",
 ]
 
 Mode = Literal["frozen", "linear", "finetune"]
@@ -174,14 +173,6 @@ def _fill_in(module: Any, incompatible: Any) -> None:
 def has_fixed_features(spec: ModelSpec) -> bool:
     """Tell whether a network is a frozen encoder with a head that alone learns."""
     return spec.builder == BUILDER and spec.args.get("mode") in ("frozen", "linear")
-
-
-def learns_whole_encoder(spec: ModelSpec) -> bool:
-    """Tell whether an encoder learns as well; some of its weights may have no part in the logits.
-
-    As the token that DINOv2 puts in place of a masked patch, or the classifier of MONAI's DenseNet.
-    """
-    return spec.builder == BUILDER and not has_fixed_features(spec)
 
 
 def from_scratch(spec: ModelSpec) -> ModelSpec:
