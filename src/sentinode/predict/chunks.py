@@ -14,7 +14,14 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.core import Progress, atomic_path, hash_json, make_folder, write_json
+from sentinode.core import (
+    Progress,
+    atomic_path,
+    hash_json,
+    large_memory_kept,
+    make_folder,
+    write_json,
+)
 from sentinode.predict.reading import Reading, ahead
 from sentinode.predict.runtimes import Runtime
 
@@ -104,7 +111,8 @@ def compute(reading: Reading, runtime: Runtime, batch_size: int, work: Work | No
     chunks = {n: chunk for n, chunk in enumerate(found) if chunk is not None}
     todo = [n for n in range(len(parts)) if n not in chunks]
     before = sum(len(parts[n]) for n in chunks)
-    with Progress("predict", len(reading.rows), done=before) as progress, _writer() as write:
+    progress = Progress("predict", len(reading.rows), done=before)
+    with large_memory_kept(), progress, _writer() as write:
         if before:
             progress.say(f"{before:,} patches were predicted before; going on from there")
         for number, chunk in _computed(reading, runtime, parts, todo, batch_size, progress):
