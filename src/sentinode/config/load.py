@@ -76,7 +76,7 @@ def resolved_toml(config: Config, sections: Sequence[str] = tuple(Config.model_f
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists() and str(path) in config_names():
+    if not path.is_file() and str(path) in config_names():
         return tomllib.loads((_SHIPPED / f"{path}.toml").read_text(encoding="utf-8"))
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -19,12 +19,13 @@ from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
 from sentinode.core.shipped import run_folder, weight_names
 from sentinode.core.watch import Watch, anonymous_memory
-from sentinode.core.workers import cores, spread
+from sentinode.core.workers import Workers, cores, spread
 
 __all__ = [
     "Progress",
     "Provenance",
     "Watch",
+    "Workers",
     "anonymous_memory",
     "atomic_path",
     "cores",

@@ -13,11 +13,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, final
 
 from sentinode.errors import WorkerLostError
 
-__all__ = ["cores", "spread"]
+__all__ = ["Workers", "cores", "spread"]
 
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
@@ -33,12 +33,101 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+@final
+class Workers:
+    """Processes that start while this one goes on, as a context manager.
+
+    Args:
+        work: A function of a module ``work(shared, task)``, so that a new process can import it,
+            and does as it starts.
+        count: Processes, this one among them; 0 takes all cores.
+    """
+
+    def __init__(self, work: Callable[[Shared, Task], Result], count: int) -> None:
+        self._work, self._others = work, (count or cores()) - 1
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def start(self) -> None:
+        """Let the other processes start, so that they are ready when there is work."""
+        if self._pool is None and self._others > 0:
+            self._pool = ProcessPoolExecutor(
+                self._others,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start,
+                initargs=(self._work,),
+            )
+            for _ in range(self._others):  # each starts when it is asked for something
+                self._pool.submit(cores)
+
+    def spread(self, shared: Any, tasks: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Do ``work(shared, task)`` for every task and yield each with its result as it finishes.
+
+        Once: the other processes have ended afterwards. This process takes part, from the last
+        task on, so that it is not idle while others start.
+
+        Args:
+            shared: Sent once to every worker.
+            tasks: What is to be done; hashable.
+
+        Raises:
+            WorkerLostError: A worker was killed.
+        """
+        if len(tasks) > 1:
+            self.start()
+        if self._pool is None:
+            for task in tasks:
+                yield task, self._work(shared, task)
+            return
+        with TemporaryDirectory(prefix="sentinode-") as folder:
+            # through a file: were it sent through a pipe, one killed before it had read all would
+            # leave this process waiting for ever
+            sent = Path(folder) / "shared.pickle"
+            with sent.open("wb") as handle:
+                pickle.dump(shared, handle)
+            try:
+                yield from self._spread(self._pool, shared, sent, tasks)
+            except BrokenProcessPool as error:
+                raise WorkerLostError(
+                    "a worker process was ended from outside, as a system does that runs out of "
+                    "memory; what was finished is kept: give the same command again, with fewer "
+                    "workers"
+                ) from error
+            finally:
+                self._pool.shutdown(cancel_futures=True)  # before what they read from is gone
+
+    def _spread(
+        self, pool: ProcessPoolExecutor, shared: Any, sent: Path, tasks: Sequence[Any]
+    ) -> Iterator[tuple[Any, Any]]:
+        left = deque(tasks)
+        waiting: dict[Future[Any], Any] = {}
+        while left or waiting:
+            # handed out a few at a time: to take one back from a pool that breaks just then would
+            # end the pool's thread with an error of its own
+            while len(left) > 1 and len(waiting) < _AHEAD * self._others:
+                task = left.popleft()
+                waiting[pool.submit(_do, sent, task)] = task
+            if left:
+                task = left.pop()
+                yield task, self._work(shared, task)
+            else:
+                wait(waiting, return_when=FIRST_COMPLETED)
+            for done in [f for f in waiting if f.done()]:
+                yield waiting.pop(done), done.result()
+
+
 def spread(
     work: Callable[[Shared, Task], Result], shared: Shared, tasks: Sequence[Task], workers: int
 ) -> Iterator[tuple[Task, Result]]:
-    """Do ``work(shared, task)`` for every task and yield each with its result as it finishes.
+    """Do ``work(shared, task)`` for every task in processes that start now.
 
-    This process takes part, from the last task on, so that it is not idle while others start.
+    See :meth:`Workers.spread`.
 
     Args:
         work: A function of a module, so that a new process can import it.
@@ -49,64 +138,15 @@ def spread(
     Raises:
         WorkerLostError: A worker was killed.
     """
-    workers = min(workers or cores(), len(tasks))
-    if workers <= 1:
-        for task in tasks:
-            yield task, work(shared, task)
-        return
-    with TemporaryDirectory(prefix="sentinode-") as folder:
-        # through a file: were it sent through the pipe that starts a worker, one killed before it
-        # had read all would leave this process waiting for ever
-        sent = Path(folder) / "shared.pickle"
-        with sent.open("wb") as handle:
-            pickle.dump(shared, handle)
-        yield from _spread(work, shared, sent, tasks, workers)
+    with Workers(work, min(workers or cores(), max(1, len(tasks)))) as hired:
+        yield from hired.spread(shared, tasks)
 
 
-def _spread(
-    work: Callable[[Shared, Task], Result],
-    shared: Shared,
-    sent: Path,
-    tasks: Sequence[Task],
-    workers: int,
-) -> Iterator[tuple[Task, Result]]:
-    pool = ProcessPoolExecutor(
-        workers - 1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(work, sent),
-    )
-    try:
-        left = deque(tasks)
-        waiting: dict[Future[Result], Task] = {}
-        while left or waiting:
-            # handed out a few at a time: to take one back from a pool that breaks just then would
-            # end the pool's thread with an error of its own
-            while len(left) > 1 and len(waiting) < _AHEAD * (workers - 1):
-                task = left.popleft()
-                waiting[pool.submit(_do, task)] = task
-            if left:
-                task = left.pop()
-                yield task, work(shared, task)
-            else:
-                wait(waiting, return_when=FIRST_COMPLETED)
-            for done in [f for f in waiting if f.done()]:
-                yield waiting.pop(done), done.result()
-    except BrokenProcessPool as error:
-        raise WorkerLostError(
-            "a worker process was ended from outside, as a system does that runs out of memory; "
-            "what was finished is kept: give the same command again, with fewer workers"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+_own: list[Any] = []  # a worker's function, and then what is shared with it
 
 
-_own: list[Any] = []  # a worker's function and what is shared with it
-
-
-def _start(work: Callable[[Any, Any], Any], sent: Path) -> None:
-    with sent.open("rb") as handle:
-        _own[:] = [work, pickle.load(handle)]
+def _start(work: Callable[[Any, Any], Any]) -> None:
+    _own.append(work)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -119,6 +159,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _do(task: Any) -> Any:
+def _do(sent: Path, task: Any) -> Any:
+    if len(_own) == 1:
+        with sent.open("rb") as handle:
+            _own.append(pickle.load(handle))
     work, shared = _own
     return work(shared, task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from sentinode.core import keep_freed_memory, spread
+from sentinode.core import Workers, keep_freed_memory
 from sentinode.data.decode import PatchProblem
 from sentinode.data.source import Source
 from sentinode.data.statistics import STATISTICS_DTYPES, measure
 from sentinode.tables import COARSE_FILE, IMAGES_FILE
 from sentinode.types import UInt8Array
 
-__all__ = ["Chunk", "Task", "read_chunks"]
+__all__ = ["Chunk", "Task", "readers"]
 
 TOGETHER = 8  # patches measured at once: their arrays stay in a processor's caches
 FEW = 4096  # below this a worker's start costs more than it saves
@@ -53,18 +53,14 @@ class Task:
     resize: bool
 
 
-def read_chunks(
-    task: Task, chunks: Sequence[Chunk], workers: int
-) -> Iterator[tuple[Chunk, pd.DataFrame]]:
-    """Read chunks into the images file and yield each with its statistics, as they finish.
+def readers(count: int, workers: int) -> Workers:
+    """Return the processes that read ``count`` patches together, not yet started.
 
     Args:
-        task: What to read.
-        chunks: Which rows.
+        count: Number of patches.
         workers: Processes; 0 takes all cores.
     """
-    few = sum(c.stop - c.first for c in chunks) < FEW
-    yield from spread(_read_chunk, task, chunks, 1 if few else workers)
+    return Workers(_read_chunk, 1 if count < FEW else workers)
 
 
 def _read_chunk(task: Task, chunk: Chunk) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, final
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -236,6 +235,8 @@ def _unpacked_size(file: Path) -> int:
 @contextmanager
 def _dataset(path: Path, name: str) -> Iterator[Any]:
     """Open a dataset of an HDF5 file, gzipped or not."""
+    import h5py
+
     file: Any = path
     if path.suffix == ".gz":
         with _gunzipped(path) as stream:
@@ -251,6 +252,8 @@ def _dataset(path: Path, name: str) -> Iterator[Any]:
 
 
 def _opened(file: Path | BytesIO, said: Path | None = None, **options: int) -> Any:
+    import h5py
+
     try:
         # without locks: they fail on some network disks, and nobody writes to these files
         return h5py.File(file, "r", locking=False, **options)

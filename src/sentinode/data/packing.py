@@ -14,6 +14,7 @@ import pandas as pd
 from sentinode.config import PackConfig
 from sentinode.core import (
     Progress,
+    Workers,
     anonymous_memory,
     atomic_path,
     folder_lock,
@@ -25,7 +26,7 @@ from sentinode.core import (
     read_json,
     write_json,
 )
-from sentinode.data.chunks import Chunk, Task, read_chunks
+from sentinode.data.chunks import Chunk, Task, readers
 from sentinode.data.decode import PatchProblem
 from sentinode.data.source import Source
 from sentinode.errors import InputError, SentinodeError
@@ -66,8 +67,10 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         DiskFullError: There is no room; chunks that were finished are kept.
         BusyError: Another process writes to ``out``.
     """
-    made_from = {"source": source.fingerprint()}
-    with folder_lock(out):
+    with folder_lock(out), readers(len(source), config.workers) as hired:
+        if not (out / "meta.json").is_file():
+            hired.start()
+        made_from = {"source": source.fingerprint()}
         kept = _kept(out, made_from, config)
         if kept is not None:
             return kept
@@ -76,7 +79,7 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         source.prepare(work)
         size = config.resize or _size_of(source)
         _make_room(work, len(source), size)
-        frame = _read_all(Task(source, work, size, config.resize is not None), work, config)
+        frame = _read_all(Task(source, work, size, config.resize is not None), work, hired)
         if not frame["problem"].isna().any():
             raise InputError(f"no patch can be used; the first: {frame['problem'].iloc[0]}")
         return _finish(out, work, source, size, frame, made_from, config)
@@ -158,7 +161,7 @@ def _make_room(work: Path, count: int, size: int) -> None:
                     os.posix_fallocate(handle.fileno(), 0, temporary.stat().st_size)
 
 
-def _read_all(task: Task, work: Path, config: PackConfig) -> pd.DataFrame:
+def _read_all(task: Task, work: Path, hired: Workers) -> pd.DataFrame:
     chunks = [
         Chunk(first, min(first + CHUNK, len(task.source)))
         for first in range(0, len(task.source), CHUNK)
@@ -169,7 +172,7 @@ def _read_all(task: Task, work: Path, config: PackConfig) -> pd.DataFrame:
     aside = 0
     with Progress("pack", len(task.source), done=done) as progress:
         progress.say(f"pack: {len(task.source) * task.size**2 * 3 / 1e9:.2f} GB of disk are taken")
-        for chunk, frame in read_chunks(task, missing, config.workers):
+        for chunk, frame in hired.spread(task, missing):
             with atomic_path(files[chunk]) as temporary:
                 frame.to_parquet(temporary, index=False)
             aside += int(frame["problem"].notna().sum())

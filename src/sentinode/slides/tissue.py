@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import scipy  # ndimage is loaded when it is asked for
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from sentinode.slides.reader import Slide
 from sentinode.types import Mpp, UInt8Array
@@ -79,15 +79,15 @@ def tissue_mask(picture: UInt8Array, mpp: float) -> NDArray[np.bool_]:
     """
     density = np.log((_glass(picture) + 1) / (picture.astype(np.float32) + 1)).clip(0)
     red, green, blue = density[..., 0], density[..., 1], density[..., 2]
-    colour = ndimage.gaussian_filter(green - (red + blue) / 2, USUAL_MPP / mpp)
+    colour = scipy.ndimage.gaussian_filter(green - (red + blue) / 2, USUAL_MPP / mpp)
     px_mm2 = (mpp / 1000) ** 2
     pen = _pen(red, green, blue, px_mm2, mpp)
-    gray = colour < GRAY * ndimage.gaussian_filter(green, USUAL_MPP / mpp)
+    gray = colour < GRAY * scipy.ndimage.gaussian_filter(green, USUAL_MPP / mpp)
     mask = (colour > _limit(colour)) & ~gray & ~pen
     # tissue that reaches the picture's border goes on beyond it
-    mask = ndimage.binary_opening(np.pad(mask, 2, mode="edge"))[2:-2, 2:-2]
+    mask = scipy.ndimage.binary_opening(np.pad(mask, 2, mode="edge"))[2:-2, 2:-2]
     mask = _without_small(mask, SMALLEST_MM2 / px_mm2)
-    holes = ndimage.binary_fill_holes(mask) & ~mask
+    holes = scipy.ndimage.binary_fill_holes(mask) & ~mask
     mask = mask | (holes & ~_without_small(holes, HOLE_MM2 / px_mm2))
     found: NDArray[np.bool_] = mask & ~pen
     return found
@@ -100,7 +100,7 @@ def _glass(picture: UInt8Array) -> NDArray[np.float32]:
     if len(glass) < GLASS_LEAST * picture[..., 0].size:
         return np.full(3, 245, np.float32)  # tissue all over: what scanners usually give
     counts = [np.bincount(glass[:, c], minlength=256) for c in range(3)]
-    return np.array([ndimage.uniform_filter1d(c, 5).argmax() for c in counts], np.float32)
+    return np.array([scipy.ndimage.uniform_filter1d(c, 5).argmax() for c in counts], np.float32)
 
 
 def _limit(colour: NDArray[np.float32]) -> float:
@@ -127,15 +127,15 @@ def _pen(
     blue_or_green = (red > 1.15 * green) & (red > 0.3)
     pure_red = (blue > 0.8 * green) & (green > 0.9) & (red < 0.35 * green)
     black = np.minimum(np.minimum(red, green), blue) > 1.2
-    ink = ndimage.binary_closing(blue_or_green | pure_red | black, iterations=1)
+    ink = scipy.ndimage.binary_closing(blue_or_green | pure_red | black, iterations=1)
     ink = _without_small(ink, PEN_MM2 / px_mm2)
-    rim: NDArray[np.bool_] = ndimage.binary_dilation(ink, iterations=max(1, round(16 / mpp)))
+    rim: NDArray[np.bool_] = scipy.ndimage.binary_dilation(ink, iterations=max(1, round(16 / mpp)))
     return rim
 
 
 def _without_small(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
     """Drop connected pieces of fewer than ``least`` px."""
-    labels, count = ndimage.label(mask)
+    labels, count = scipy.ndimage.label(mask)
     if not count:
         return mask
     keep = np.bincount(labels.ravel(), minlength=count + 1) >= least
