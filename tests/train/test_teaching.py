@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import rotate
 
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import TrainConfig, load_config
@@ -11,8 +12,9 @@ from sentinode.errors import InputError, MissingInputError
 from sentinode.models import Run, choose_compute, spec
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
-from sentinode.train.teaching import Teachers, teachers_of
+from sentinode.train.teaching import Teachers, start_of, teachers_of
 
+COMPUTE = choose_compute("cpu", "float32")
 LONGER = (*QUICK, "train.keep=last", "train.epochs=12")
 
 
@@ -26,7 +28,9 @@ def test_aims_lie_between_label_and_the_teachers_mean(teacher: Run, packed: Pack
     inputs = to_input(images, teacher.spec.preprocess)
     labels = torch.tensor([0.0, 1, 0, 1, 0.3, 1])
     other = Run.open(teacher.folder)
-    found = Teachers((teacher, other), 0.25, choose_compute("cpu", "float32")).aims(inputs, labels)
+    found = Teachers((teacher, other), TrainConfig(teacher_share=0.25), COMPUTE).aims(
+        inputs, labels
+    )
     with torch.no_grad():
         said = torch.sigmoid(teacher.load()(inputs))
     assert found.numpy() == pytest.approx((0.75 * labels + 0.25 * said).numpy(), abs=1e-5)
@@ -68,3 +72,43 @@ def test_a_teacher_that_sees_otherwise_or_is_not_there_is_refused(teacher: Run) 
         teachers_of(settings, spec("nodenet-base"))
     with pytest.raises(MissingInputError, match="no run at /none"):
         teachers_of(TrainConfig(teachers=("/none",)), teacher.spec)
+
+
+def test_a_teacher_looks_from_several_angles(teacher: Run, packed: PackedSet) -> None:
+    images = torch.from_numpy(packed.images[:6].copy())
+    inputs = to_input(images, teacher.spec.preprocess)
+    settings = TrainConfig(teacher_share=1, teacher_turns=2)
+    found = Teachers((teacher,), settings, COMPUTE).aims(inputs, torch.zeros(6))
+    turned = rotate(inputs.numpy(), 45, axes=(2, 3), order=1, reshape=False, mode="reflect")
+    with torch.no_grad():
+        each = [torch.sigmoid(teacher.load()(x)) for x in (inputs, torch.from_numpy(turned))]
+    assert not torch.allclose(*each, atol=1e-4)
+    assert found.numpy() == pytest.approx(torch.stack(each).mean(0).numpy(), abs=1e-4)
+
+
+def test_training_starts_from_the_weights_of_a_run(
+    teacher: Run, packed: PackedSet, split: Split, tmp_path: Path
+) -> None:
+    keys = [*QUICK, f"train.start={teacher.folder}", "train.learning_rate=1e-9"]
+    run = train(packed, split, load_config(None, keys), tmp_path / "run", spec=tiny_spec())
+    begun, ended = (dict(r.load().named_parameters()) for r in (teacher, run))
+    for name in begun:  # means and variances of norms are measured anew
+        assert torch.allclose(begun[name], ended[name], atol=1e-6), name
+    assert run.record.provenance.inputs["start"] == teacher.weights_hash
+    with pytest.raises(InputError, match=r"a run made otherwise .*start"):
+        train(
+            packed,
+            split,
+            load_config(None, [*QUICK, "train.learning_rate=1e-9"]),
+            tmp_path / "run",
+            spec=tiny_spec(),
+        )
+
+
+def test_another_network_is_no_start(teacher: Run) -> None:
+    settings = TrainConfig(start=str(teacher.folder))
+    with pytest.raises(InputError, match=r"nodenet-base cannot start from .* the same network"):
+        start_of(settings, spec("nodenet-base"))
+    assert start_of(settings, teacher.spec) == teacher
+    with pytest.raises(MissingInputError, match="no run at /none"):
+        start_of(TrainConfig(start="/none"), teacher.spec)

@@ -86,6 +86,12 @@ class TrainConfig(Section):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of each label that is taken from it and dealt to both."
     )
+    start: str = Field(
+        "",
+        description="Run, or name of shipped weights, of the same network, from whose weights "
+        "training goes on, as to make it fit one's own slides; empty draws them.",
+        json_schema_extra=SPEED,  # its weights count, wherever they lie
+    )
     teachers: tuple[str, ...] = Field(
         (),
         description="Runs, or names of shipped weights, whose mean probability for a training "
@@ -94,6 +100,12 @@ class TrainConfig(Section):
     )
     teacher_share: float = Field(
         0.5, ge=0, le=1, description="How much the teachers count; the label counts the rest."
+    )
+    teacher_turns: int = Field(
+        1,
+        ge=1,
+        le=6,
+        description="Angles, evenly within a right angle, under which each teacher sees a patch.",
     )
     clip: float | None = Field(
         None, gt=0, description="Largest norm of a step's gradient; none leaves it."

@@ -65,7 +65,7 @@ def fit(
     state.resume()
     model, optimizer = ranks.fabric.setup(network, inner)
     images = resident(shown_images(packed, plan, network), ranks.fabric.device)
-    teachers = Teachers(plan.teachers, settings.teacher_share, compute) if plan.teachers else None
+    teachers = Teachers(plan.teachers, settings, compute) if plan.teachers else None
     job = Job(ranks, network, model, optimizer, average, teachers, images, plan, state)
 
     total = settings.epochs * len(plan.training)

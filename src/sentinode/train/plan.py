@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sentinode.config import AugmentConfig, Config, TrainConfig
 from sentinode.core import hash_json
 from sentinode.errors import InputError, TrainingError
-from sentinode.models import Compute, ModelSpec, Run, choose_compute, spec_for
+from sentinode.models import Compute, ModelSpec, Network, Run, choose_compute, new_network, spec_for
 from sentinode.models.encoders import has_fixed_features
 from sentinode.tables import PackedSet, Split
-from sentinode.train.teaching import teachers_of
+from sentinode.train.teaching import start_of, teachers_of
 
 __all__ = ["Examples", "Plan", "differences", "make_plan"]
 
@@ -49,6 +49,7 @@ class Plan:
         compute: Where and in which precision.
         training: Patches that it learns from.
         validation: Patches that choose the epoch.
+        start: Run from whose weights it starts, None where they are drawn.
         teachers: Runs whose probabilities are learnt beside the labels.
         embedded: Whether a frozen encoder's features, computed once, take the patches' place.
         made_from: All that shapes the weights, as plain JSON: ``config`` and ``inputs``.
@@ -60,6 +61,7 @@ class Plan:
     compute: Compute
     training: Examples
     validation: Examples
+    start: Run | None
     teachers: tuple[Run, ...]
     embedded: bool
     made_from: Mapping[str, Any]
@@ -68,6 +70,16 @@ class Plan:
     def fingerprint(self) -> str:
         """SHA-256 of ``made_from``: equal plans, equal weights."""
         return hash_json(self.made_from)
+
+    def first_network(self) -> Network:
+        """Return the network with the weights that training starts from.
+
+        Raises:
+            CheckpointError: The run that it is to start from is damaged.
+        """
+        if self.start is not None:
+            return self.start.load()
+        return new_network(self.spec, self.settings.seed)
 
 
 def make_plan(
@@ -88,7 +100,7 @@ def make_plan(
     split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
     spec = _at_scale(spec or spec_for(config.model), packed)
     settings = config.train
-    teachers = teachers_of(settings, spec)
+    start, teachers = start_of(settings, spec), teachers_of(settings, spec)
     changed = config.augment.changes_pixels or config.augment.mixup > 0
     embedded = config.model.cache and has_fixed_features(spec) and not (changed or teachers)
     made_from = {
@@ -103,6 +115,7 @@ def make_plan(
             "split": split.hash,
         }
         | {f"teacher_{number}": run.weights_hash for number, run in enumerate(teachers, 1)}
+        | ({"start": start.weights_hash} if start else {})
         | ({"patches": "embedded"} if embedded else {}),
     }
     return Plan(
@@ -112,6 +125,7 @@ def make_plan(
         compute=choose_compute(settings.device, settings.precision, settings.threads),
         training=_examples(packed, split, "train"),
         validation=_examples(packed, split, "valid"),
+        start=start,
         teachers=teachers,
         embedded=embedded,
         made_from=made_from,

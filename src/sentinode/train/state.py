@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sentinode.core import atomic_path, hash_bytes, hash_json, read_json, write_json
 from sentinode.errors import CheckpointError, InputError
-from sentinode.models import Network, new_network, state_of
+from sentinode.models import Network, state_of
 from sentinode.train.average import MovingAverage
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
@@ -58,7 +58,7 @@ class TrainState:
         self.computed_elsewhere = False
 
     def resume(self) -> None:
-        """Go on from what the folder holds, or from new weights where it holds nothing.
+        """Go on from what the folder holds, or from the plan's first weights where it is empty.
 
         Network, optimiser and average take the stored tensors, in place.
 
@@ -69,8 +69,7 @@ class TrainState:
         if stored is not None:
             self._take(*stored)
             return
-        drawn = new_network(self._plan.spec, self._plan.settings.seed)
-        self._network.load_state_dict(drawn.state_dict())
+        self._network.load_state_dict(self._plan.first_network().state_dict())
         self._optimizer.state.clear()
         if self._average is not None:
             self._average.network.load_state_dict(self._network.state_dict())

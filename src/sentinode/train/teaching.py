@@ -1,17 +1,43 @@
-"""Networks that another one learns from."""
+"""Networks that another one starts from or learns from."""
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
 
 from sentinode.config import TrainConfig
 from sentinode.errors import InputError
 from sentinode.models import Compute, ModelSpec, Run, resolve_run
 
-__all__ = ["Teachers", "teachers_of"]
+__all__ = ["Teachers", "start_of", "teachers_of"]
+
+
+def start_of(settings: TrainConfig, spec: ModelSpec) -> Run | None:
+    """Open the run from whose weights a network starts, None where they are drawn.
+
+    Raises:
+        MissingInputError: There is no such run.
+        InputError: It is of another network, or is shown patches in another way.
+        CheckpointError: It is damaged.
+    """
+    if not settings.start:
+        return None
+    run = resolve_run(settings.start)
+    if _shape(run.spec) != _shape(spec):
+        raise InputError(
+            f"{spec.name} cannot start from {run.folder}, which holds {run.spec.name} or sees "
+            "patches in another way; take a run of the same network"
+        )
+    return run
+
+
+def _shape(spec: ModelSpec) -> tuple[object, ...]:
+    """What weights have to fit; the scale of the patches is not part of it."""
+    return spec.builder, spec.args, spec.preprocess.model_copy(update={"mpp": None})
 
 
 def teachers_of(settings: TrainConfig, spec: ModelSpec) -> tuple[Run, ...]:
@@ -37,16 +63,17 @@ class Teachers:
     """What several networks say of the very patches that another one is shown.
 
     Hinton et al. (2015), and Beyer et al. (CVPR 2022) for showing both the same changed and mixed
-    patches. Each teacher counts the same.
+    patches. Each teacher and each angle counts the same.
 
     Args:
         runs: The teachers, at least one.
-        share: How much they count beside the labels, 0..1.
+        settings: How much they count beside the labels, and under how many angles they look.
         compute: Device and precision.
     """
 
-    def __init__(self, runs: tuple[Run, ...], share: float, compute: Compute) -> None:
-        self._share, self._compute = share, compute
+    def __init__(self, runs: tuple[Run, ...], settings: TrainConfig, compute: Compute) -> None:
+        self._share, self._compute = settings.teacher_share, compute
+        self._angles = [90 * k / settings.teacher_turns for k in range(settings.teacher_turns)]
         self._networks = [run.load().requires_grad_(False).eval() for run in runs]
         for network in self._networks:
             compute.place(network)
@@ -59,6 +86,17 @@ class Teachers:
             inputs: float (B, C, H, W), changed, preprocessed and mixed.
             targets: float (B,), labels or their mixtures.
         """
+        views = [_turned(inputs, angle) for angle in self._angles]
         with self._compute.autocast():
-            each = [torch.sigmoid(network(inputs).float()) for network in self._networks]
+            each = [torch.sigmoid(n(view).float()) for n in self._networks for view in views]
         return torch.lerp(targets, torch.stack(each).mean(0), self._share)
+
+
+def _turned(inputs: Tensor, degrees: float) -> Tensor:
+    """Turn patches about their centre; bilinear, the rim mirrored."""
+    if not degrees:
+        return inputs
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    matrix = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0]], device=inputs.device)
+    grid = affine_grid(matrix.expand(len(inputs), 2, 3), list(inputs.shape), align_corners=False)
+    return grid_sample(inputs.float(), grid, padding_mode="reflection", align_corners=False)
