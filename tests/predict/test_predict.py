@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import rotate
 
 from builders.sets import small_set, small_split, tiny_spec
 from sentinode.config import Config, load_config
@@ -256,6 +257,20 @@ def test_d4_is_the_mean_logit_of_the_eight_orientations(run: Run, packed: Packed
                 each.append(network(to_input(turned, run.spec.preprocess)).item())
     assert np.ptp(each) > 1e-3
     assert found.frame["logit"].iloc[0] == pytest.approx(np.mean(each), abs=1e-5)
+
+
+def test_angles_are_the_mean_logit_of_turned_patches(run: Run, packed: PackedSet) -> None:
+    found = predict_set(run, packed, load_config(None, ["predict.angles=3"]), folds=["test"])
+    assert found.note["orientations"] == 3
+    row = packed.manifest.frame["id"].tolist().index(found.frame["id"].iloc[0])
+    image, network, each = packed.images[row].astype(np.float32), run.load(), []
+    for degrees in (0, 30, 60):
+        turned = rotate(image, degrees, order=1, reshape=False, mode="reflect").round()
+        inputs = torch.from_numpy(turned.clip(0, 255).astype(np.uint8)[None])
+        with torch.no_grad():
+            each.append(network(to_input(inputs, run.spec.preprocess)).item())
+    assert np.ptp(each) > 1e-3
+    assert found.frame["logit"].iloc[0] == pytest.approx(np.mean(each), abs=2e-3)
 
 
 def test_interrupted_it_goes_on_and_ends_in_the_same_bytes(

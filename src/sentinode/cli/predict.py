@@ -46,6 +46,10 @@ def predict_command(
         bool,
         typer.Option("--d4", help="Mean logit of the eight orientations; no use to nodenet."),
     ] = False,
+    angles: Annotated[
+        int | None,
+        typer.Option(help="Mean logit of this many angles within a right angle; 2 helps nodenet."),
+    ] = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
@@ -54,7 +58,7 @@ def predict_command(
     Interrupted and started again, it goes on where it was.
     """
     asked = [*(overrides or [])]
-    for key, value in (("runtime", runtime), ("precision", precision)):
+    for key, value in (("runtime", runtime), ("precision", precision), ("angles", angles)):
         asked += [f"predict.{key}={value}"] if value is not None else []
     asked += ["predict.d4=true"] if d4 else []
     settings, chosen = config_of(config, asked), folds_of(folds)

@@ -163,6 +163,13 @@ class PredictConfig(Section):
     d4: bool = Field(
         False, description="Mean logit of the eight orientations of each patch, at eightfold cost."
     )
+    angles: int = Field(
+        1,
+        ge=1,
+        le=6,
+        description="Mean logit over this many angles of each patch, evenly within a right angle; "
+        "2 are 0 and 45 degrees.",
+    )
     calibrated: bool = Field(
         True, description="Put the run's calibration, where it has one, upon the logits."
     )

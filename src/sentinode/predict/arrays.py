@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sentinode.config import PredictConfig
 from sentinode.predict.choosing import choose
-from sentinode.predict.orientations import Orientations
+from sentinode.predict.orientations import seen
 from sentinode.predict.patches import made_by, rows_of_set
 from sentinode.predict.runtimes import Runtime, runtime_of
 from sentinode.tables import PackedSet
@@ -47,7 +47,7 @@ class Predictor:
     def __init__(self, run: Run | Path, config: PredictConfig) -> None:
         self._choice = choose(run, config)
         runtime: Runtime = runtime_of(self._choice.source, config, config.batch_size)
-        self._runtime = Orientations(runtime) if config.d4 else runtime
+        self._runtime = seen(runtime, config)
         self._batch_size = config.batch_size
         self.calibration = self._choice.calibration if config.calibrated else None
         self.name, self.weights_hash = self._choice.name, self._choice.weights_hash

@@ -1,4 +1,4 @@
-"""A patch seen under all eight orientations: test-time augmentation of the square's symmetry."""
+"""A patch seen several times: test-time augmentation by the square's symmetry and by angles."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from sentinode.config import PredictConfig
 from sentinode.predict.runtimes import Runtime
 from sentinode.types import UInt8Array
 
-__all__ = ["Orientations"]
+__all__ = ["Angles", "Orientations", "seen"]
 
 AGREEING = 1e-3
 """A spread of logits that is rounding."""
+
+
+def seen(runtime: Runtime, config: PredictConfig) -> Runtime:
+    """Return what computes a patch's logit from as many views of it as is asked for."""
+    each = Orientations(runtime) if config.d4 else runtime
+    return Angles(each, config.angles) if config.angles > 1 else each
 
 
 @final
@@ -58,3 +66,39 @@ def _turned(patches: UInt8Array) -> Iterator[UInt8Array]:
     for flipped in (patches, patches[:, :, ::-1]):
         for turns in range(4):
             yield np.ascontiguousarray(np.rot90(flipped, turns, axes=(1, 2)))
+
+
+@final
+class Angles(Runtime):
+    """The mean logit over several angles, evenly within a right angle, the rim mirrored.
+
+    Args:
+        runtime: What computes one angle.
+        count: Number of angles; 2 are 0 and 45 degrees.
+    """
+
+    def __init__(self, runtime: Runtime, count: int) -> None:
+        self._runtime, self._degrees = runtime, [90 * k / count for k in range(count)]
+        self.name, self.device = runtime.name, runtime.device
+        self.precision = runtime.precision
+        self.orientations = count * runtime.orientations
+
+    def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
+        """As :meth:`Runtime.logits`."""
+        each = [self._runtime.logits(_rotated(patches, angle)) for angle in self._degrees]
+        mean: NDArray[np.float32] = np.mean(each, axis=0, dtype=np.float64).astype(np.float32)
+        return mean
+
+    def remarks(self) -> list[str]:
+        """As :meth:`Runtime.remarks`."""
+        return self._runtime.remarks()
+
+
+def _rotated(patches: UInt8Array, degrees: float) -> UInt8Array:
+    if not degrees:
+        return patches
+    size = patches.shape[1]
+    rim = size // 4  # a turned square reaches 0.21 of its side beyond its own border
+    wide = np.pad(patches, ((0, 0), (rim, rim), (rim, rim), (0, 0)), "symmetric")
+    whole = [Image.fromarray(patch).rotate(degrees, Image.Resampling.BILINEAR) for patch in wide]
+    return np.stack([np.asarray(image)[rim:-rim, rim:-rim] for image in whole])

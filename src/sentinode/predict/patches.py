@@ -18,7 +18,7 @@ from sentinode.errors import InputError
 from sentinode.predict.choosing import Choice, choose
 from sentinode.predict.chunks import Work, compute
 from sentinode.predict.exported import Export
-from sentinode.predict.orientations import Orientations
+from sentinode.predict.orientations import seen
 from sentinode.predict.reading import PackedReading, Reading, SourceReading
 from sentinode.predict.runtimes import Runtime, runtime_of
 from sentinode.tables import PackedSet, Predictions, Split
@@ -158,9 +158,7 @@ def _predict_source(
 def _predicted(job: _Job, reading: Reading, table: pd.DataFrame, name: str) -> Predictions:
     choice, config = job.choice, job.config.predict
     batch_size = min(config.batch_size, len(reading.rows))
-    runtime = runtime_of(choice.source, config, batch_size)
-    if config.d4:
-        runtime = Orientations(runtime)
+    runtime = seen(runtime_of(choice.source, config, batch_size), config)
     computed_by = made_by(choice, runtime)
     work = None
     if job.work is not None:
