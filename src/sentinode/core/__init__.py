@@ -18,6 +18,7 @@ from sentinode.core.names import nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
 from sentinode.core.shipped import run_folder, weight_names
+from sentinode.core.validation import first_fault
 from sentinode.core.watch import Watch, anonymous_memory
 from sentinode.core.workers import Workers, cores, spread
 
@@ -29,6 +30,7 @@ __all__ = [
     "anonymous_memory",
     "atomic_path",
     "cores",
+    "first_fault",
     "folder_lock",
     "hash_bytes",
     "hash_file",

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from sentinode.core import atomic_path, hash_file, read_json, write_json
+from sentinode.core import atomic_path, first_fault, hash_file, read_json, write_json
 from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models.network import Network
 from sentinode.models.spec import ModelSpec, build
@@ -73,9 +73,7 @@ def read_spec(folder: Path) -> ModelSpec:
     try:
         return ModelSpec.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise CheckpointError(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise CheckpointError(f"{path} is damaged: {first_fault(error)}") from error
 
 
 def load_checkpoint(folder: Path) -> tuple[ModelSpec, Network]:

@@ -10,7 +10,15 @@ from typing import Any, Literal, final
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sentinode.core import Provenance, hash_file, read_json, run_folder, weight_names, write_json
+from sentinode.core import (
+    Provenance,
+    first_fault,
+    hash_file,
+    read_json,
+    run_folder,
+    weight_names,
+    write_json,
+)
 from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models.checkpoint import WEIGHTS_FILE, load_checkpoint, read_spec
 from sentinode.models.network import Network
@@ -157,9 +165,7 @@ def read_record(folder: Path) -> RunRecord:
     try:
         return RunRecord.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise CheckpointError(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise CheckpointError(f"{path} is damaged: {first_fault(error)}") from error
 
 
 def resolve_run(name: str) -> Run:

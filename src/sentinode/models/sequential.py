@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from sentinode.core import first_fault
 from sentinode.errors import InputError
 from sentinode.models.network import Network
 from sentinode.types import Preprocess
@@ -164,9 +165,8 @@ def build_sequential(preprocess: Preprocess, *, layers: Sequence[Any]) -> Sequen
             [x.model_dump() if isinstance(x, BaseModel) else x for x in layers]
         )
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"layers.{where}: {first['msg']}, got {first.get('input')!r}") from error
+        fault = first_fault(error, within="layers")
+        raise InputError(f"{fault}, got {error.errors(include_url=False)[0]['input']!r}") from error
     stack = _Stack(preprocess)
     for layer in described:
         stack.add(layer)

@@ -8,7 +8,7 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sentinode.core import Provenance, hash_file, read_json, write_json
+from sentinode.core import Provenance, first_fault, hash_file, read_json, write_json
 from sentinode.errors import CheckpointError, InputError
 from sentinode.types import Preprocess
 
@@ -155,12 +155,8 @@ class Export:
         try:
             return cls(folder, ExportRecord.model_validate(values))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise CheckpointError(
-                f"{path} cannot be used: {where}: {first['msg']}, got {first.get('input')!r}; "
-                "export again"
-            ) from error
+            fault = first_fault(error)
+            raise CheckpointError(f"{path} cannot be used: {fault}; export again") from error
 
     def write(self) -> None:
         """Write ``export.json``, whole or not at all."""

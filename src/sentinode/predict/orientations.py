@@ -85,8 +85,8 @@ class Angles(Runtime):
 
     def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
         """As :meth:`Runtime.logits`."""
-        each = [self._runtime.logits(_rotated(patches, angle)) for angle in self._degrees]
-        mean: NDArray[np.float32] = np.mean(each, axis=0, dtype=np.float64).astype(np.float32)
+        each = np.stack([self._runtime.logits(_rotated(patches, a)) for a in self._degrees])
+        mean: NDArray[np.float32] = each.mean(0, dtype=np.float64).astype(np.float32)
         return mean
 
     def remarks(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sentinode.core import Provenance, read_json
+from sentinode.core import Provenance, first_fault, read_json
 from sentinode.errors import InputError
 from sentinode.tables import Figure, Unit
 from sentinode.types import RESEARCH_USE_ONLY, UInt8Array
@@ -105,9 +105,8 @@ class StressReport(BaseModel):
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path} is no stress test of format 1: {where}") from error
+            fault = first_fault(error)
+            raise InputError(f"{path} is no stress test of format 1: {fault}") from error
 
 
 @final

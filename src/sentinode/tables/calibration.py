@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sentinode.core import Provenance, read_json, write_json
+from sentinode.core import Provenance, first_fault, read_json, write_json
 from sentinode.errors import CheckpointError, InputError
 
 __all__ = ["CALIBRATION_FILE", "Calibration", "CalibrationMethod"]
@@ -124,9 +124,7 @@ class Calibration(BaseModel):
         try:
             found = cls.model_validate(read_json(path))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "its values"
-            raise CheckpointError(f"{path} is damaged: {where}: {first['msg']}") from error
+            raise CheckpointError(f"{path} is damaged: {first_fault(error)}") from error
         except InputError as error:
             raise CheckpointError(str(error)) from error
         if found.weights_sha256 != weights_sha256:

@@ -9,7 +9,7 @@ from typing import Literal, final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sentinode.core import Provenance, read_json
+from sentinode.core import Provenance, first_fault, read_json
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables.manifest import Manifest
 from sentinode.types import UInt8Array
@@ -84,11 +84,8 @@ class PackedSet:
         try:
             meta = SetMeta.model_validate(values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InputError(
-                f"{folder / 'meta.json'} is damaged: {where}, {first['msg']}"
-            ) from error
+            fault = first_fault(error)
+            raise InputError(f"{folder / 'meta.json'} is damaged: {fault}") from error
         manifest = Manifest.read(_need(folder, "manifest.parquet"))
         if len(manifest) != meta.count:
             raise InputError(

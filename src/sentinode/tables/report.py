@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from sentinode.core import Provenance, read_json, write_json
+from sentinode.core import Provenance, first_fault, read_json, write_json
 from sentinode.errors import InputError
 from sentinode.tables.reliance import (
     Abstention,
@@ -267,9 +267,8 @@ class Report(Part):
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path} is no report of format 1: {where}: {first['msg']}") from error
+            fault = first_fault(error)
+            raise InputError(f"{path} is no report of format 1: {fault}") from error
 
     def write(self, path: Path) -> None:
         """Write ``report.json``, whole or not at all."""

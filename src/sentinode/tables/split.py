@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from sentinode.core import Provenance, hash_json, read_json, write_json
+from sentinode.core import Provenance, first_fault, hash_json, read_json, write_json
 from sentinode.errors import InputError
 from sentinode.types import Fold
 
@@ -71,9 +71,7 @@ class Split(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
+            raise InputError(f"{path}: {first_fault(error)}") from error
 
     def write(self, path: Path) -> None:
         """Write ``split.json``, whole or not at all."""
