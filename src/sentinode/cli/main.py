@@ -21,6 +21,7 @@ from sentinode.cli.compare import compare_command
 from sentinode.cli.doctor import doctor_command
 from sentinode.cli.download import download_command
 from sentinode.cli.encoders import encoders_command
+from sentinode.cli.ensemble import ensemble_command
 from sentinode.cli.evaluate import evaluate_command
 from sentinode.cli.examples import examples_command
 from sentinode.cli.explain import explain_command
@@ -97,6 +98,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import-keras": import_keras_command,
     "reproduce": reproduce_command,
     "predict": predict_command,
+    "ensemble": ensemble_command,
     "evaluate": evaluate_command,
     "calibrate": calibrate_command,
     "compare": compare_command,

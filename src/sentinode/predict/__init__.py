@@ -1,6 +1,7 @@
 """Prediction: from a trained network and patches to probabilities; opens without PyTorch."""
 
 from sentinode.predict.arrays import Predictor
+from sentinode.predict.ensemble import ensemble
 from sentinode.predict.exported import (
     EXPORT_FILE,
     EXPORTS_FOLDER,
@@ -42,6 +43,7 @@ __all__ = [
     "Runtime",
     "TorchRuntime",
     "check_fits",
+    "ensemble",
     "exports_in",
     "forward",
     "openvino",
