@@ -61,6 +61,21 @@ def test_other_tiffs_go_the_general_way(options: dict[str, object]) -> None:
     np.testing.assert_array_equal(decode(buffer.getvalue()), pixels)
 
 
+def test_files_that_begin_alike_are_told_apart() -> None:
+    """The layout of the last file is taken for the next one only where nothing differs."""
+    first, second = encoded("TIFF"), bytearray(encoded("TIFF"))
+    second[-4:] = b"\1\2\3\4"
+    for data in (first, bytes(second), first):
+        np.testing.assert_array_equal(decode(data), np.asarray(Image.open(BytesIO(data))))
+    with pytest.raises(PatchProblem, match="cut short"):
+        decode(first[:-1])
+    for size in ((64, 96), (96, 64)):
+        pixels = np.arange(96 * 64 * 3, dtype=np.uint8).reshape(*size, 3)
+        buffer = BytesIO()
+        Image.fromarray(pixels).save(buffer, "TIFF")
+        np.testing.assert_array_equal(decode(buffer.getvalue()), pixels)
+
+
 def test_opaque_alpha_is_dropped() -> None:
     buffer = BytesIO()
     Image.fromarray(picture(4)).convert("RGBA").save(buffer, "PNG")

@@ -66,7 +66,8 @@ def readers(count: int, workers: int) -> Workers:
 def _read_chunk(task: Task, chunk: Chunk) -> pd.DataFrame:
     keep_freed_memory()
     coarse: UInt8Array = np.load(task.folder / COARSE_FILE, mmap_mode="r+")
-    known = task.source.table["problem"].iloc[chunk.first : chunk.stop].to_numpy(object)
+    said = task.source.table["problem"].iloc[chunk.first : chunk.stop].tolist()
+    known = [why if isinstance(why, str) else None for why in said]
     measured: list[dict[str, NDArray[Any]]] = []
     problems: list[str | None] = []
     few = np.empty((TOGETHER, task.size, task.size, 3), np.uint8)
@@ -98,9 +99,15 @@ def _at_row(path: Path, row: int) -> Iterator[BinaryIO]:
         yield handle
 
 
-def _read_into(patch: UInt8Array, task: Task, row: int, known: object) -> str | None:
-    """Read one patch into its place; return why it cannot be used, its place then zeros."""
-    reason = None if pd.isna(known) else str(known)  # type: ignore[call-overload]
+def _read_into(patch: UInt8Array, task: Task, row: int, reason: str | None) -> str | None:
+    """Read one patch into its place; return why it cannot be used, its place then zeros.
+
+    Args:
+        patch: Its place, uint8 (H, W, 3).
+        task: What to read.
+        row: Which patch.
+        reason: Why it is known beforehand not to be usable, None where it may be.
+    """
     if reason is None:
         try:
             patch[...] = _fit(task.source.read(row), task)

@@ -7,6 +7,7 @@ import struct
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -35,6 +36,17 @@ _TAGS = {
     317: "predictor",
     338: "extra",
 }
+
+
+class _Layout(NamedTuple):
+    """A plain TIFF whose pixels end it: what stands before them, its length, and its shape."""
+
+    head: bytes
+    length: int
+    shape: tuple[int, ...]
+
+
+_last: list[_Layout] = []  # of the plain TIFF read last: the files of a set begin alike
 
 
 class PatchProblem(Exception):  # noqa: N818 - a finding about one patch, not a failure of the program
@@ -83,10 +95,14 @@ def decode(data: bytes) -> UInt8Array:
     """
     if not data:
         raise PatchProblem("unreadable: the file is empty")
+    if _last and len(data) == _last[-1].length and data.startswith(_last[-1].head):
+        shape = _last[-1].shape
+        return np.frombuffer(data, np.uint8, offset=len(_last[-1].head)).reshape(shape)
     header = _tiff_header(data)
     if header is not None:
         plain = _plain_strip(data, header)
         if plain is not None:
+            _remember(data, header, plain)
             return plain
     return _by_pillow(data)
 
@@ -153,6 +169,17 @@ def _tiff_header(data: bytes) -> dict[str, tuple[int, ...]] | None:
     except struct.error as error:
         raise PatchProblem("unreadable: a TIFF cut short in its header") from error
     return header
+
+
+def _remember(data: bytes, header: dict[str, tuple[int, ...]], plain: UInt8Array) -> None:
+    """Keep a layout where nothing but the head decides it."""
+    head = data[: header["offset"][0]]
+    try:
+        alone = len(head) + plain.size == len(data) and _tiff_header(head) == header
+    except PatchProblem:  # a part of the header lies elsewhere
+        return
+    if alone:
+        _last[:] = [_Layout(head, len(data), plain.shape)]
 
 
 def _plain_strip(data: bytes, header: dict[str, tuple[int, ...]]) -> UInt8Array | None:
