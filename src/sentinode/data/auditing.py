@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from sentinode.config import AuditConfig
 from sentinode.core import Provenance, atomic_path, folder_lock, provenance, write_json
 from sentinode.data.duplicates import copies_within, groups_of, shared_patches
 from sentinode.data.labels import read_table
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables import Manifest, PackedSet
+
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import AuditConfig
 
 __all__ = [
     "AUDIT_FILE",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.config import ExtractConfig
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import ExtractConfig
 
 __all__ = ["draw_order", "hardest", "quotas"]
 

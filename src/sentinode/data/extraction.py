@@ -6,11 +6,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import pandas as pd
 
-from sentinode.config import ExtractConfig, PackConfig
 from sentinode.core import (
     Progress,
     atomic_path,
@@ -28,6 +27,9 @@ from sentinode.data.survey import Job, check, survey
 from sentinode.errors import InputError, SentinodeError
 from sentinode.tables import PackedSet, read_parquet, write_parquet
 from sentinode.types import RESEARCH_USE_ONLY
+
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import ExtractConfig, PackConfig
 
 __all__ = ["EXTRACT_FILE", "HARD_FILE", "Extraction", "extract"]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import TYPE_CHECKING, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinode.config import ExtractConfig
 from sentinode.slides import Box, Truth
+
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import ExtractConfig
 
 __all__ = ["Lattice", "label", "tissue_share"]
 

@@ -6,19 +6,21 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.config import ExtractConfig, PackConfig
 from sentinode.core import Progress
 from sentinode.data.choosing import draw_order, hardest, quotas
 from sentinode.data.packing import pack
 from sentinode.data.slidesource import SlideSource
 from sentinode.data.survey import Job
 from sentinode.tables import PackedSet, read_parquet, write_parquet
+
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import ExtractConfig, PackConfig
 
 __all__ = ["Choice", "Judge", "Looked", "source_of"]
 

@@ -7,11 +7,11 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sentinode.config import PackConfig
 from sentinode.core import (
     Progress,
     Workers,
@@ -39,6 +39,9 @@ from sentinode.tables import (
     PackedSet,
     SetMeta,
 )
+
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import PackConfig
 
 __all__ = ["pack"]
 

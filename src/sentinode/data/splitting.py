@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentinode.config import SplitConfig
 from sentinode.core import folder_lock, provenance
 from sentinode.data.auditing import AUDIT_FILE
 from sentinode.data.duplicates import copies_within, groups_of
 from sentinode.errors import InputError
 from sentinode.tables import PackedSet, Split
 from sentinode.types import Fold
+
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import SplitConfig
 
 __all__ = ["SPLIT_FILE", "propose", "split"]
 

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pandas as pd
 
-from sentinode.config import ExtractConfig
 from sentinode.data.lattice import Lattice, label, tissue_share
 from sentinode.errors import InputError
 from sentinode.slides import NoTumour, Reading, Slide, Truth, find_tissue, open_truth, stem_of
 from sentinode.types import Mpp
+
+if TYPE_CHECKING:  # a worker process does without
+    from sentinode.config import ExtractConfig
 
 __all__ = ["Job", "check", "survey"]
 
