@@ -42,7 +42,7 @@ lint: $(READY)
 
 # A process a core, each computing on one: threads that wait for each other would spin.
 test: lint
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n $$($(BIN)/python -c "import sentinode.core as c; print(c.cores())") --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow --timeout 1800

@@ -63,3 +63,8 @@ def test_modules_import_one_by_one(package: str) -> None:
     module = importlib.import_module(package)
     for found in pkgutil.iter_modules(module.__path__):
         assert importlib.import_module(f"{package}.{found.name}")
+
+
+def test_a_worker_that_reads_patches_imports_little() -> None:
+    loaded = loaded_after("import sentinode.data.chunks")
+    assert not loaded.intersection({"torch", "h5py", "scipy.ndimage", "sentinode.config", "typer"})

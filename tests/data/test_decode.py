@@ -1,6 +1,8 @@
 import struct
+import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -74,6 +76,38 @@ def test_files_that_begin_alike_are_told_apart() -> None:
         buffer = BytesIO()
         Image.fromarray(pixels).save(buffer, "TIFF")
         np.testing.assert_array_equal(decode(buffer.getvalue()), pixels)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    """Files of two shapes decoded side by side; the layout of the last one is shared."""
+    shapes = [(16, 96), (96, 16), (32, 32)]
+    pictures = [
+        np.random.default_rng(i).integers(0, 256, (*s, 3), np.uint8) for i, s in enumerate(shapes)
+    ]
+    files = []
+    for pixels in pictures:
+        buffer = BytesIO()
+        Image.fromarray(pixels).save(buffer, "TIFF")
+        files.append(buffer.getvalue())
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            right = list(
+                pool.map(
+                    lambda i: np.array_equal(decode(files[i % 3]), pictures[i % 3]), range(30_000)
+                )
+            )
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(right)
+
+
+def test_a_directory_that_runs_past_the_end_is_told() -> None:
+    data = encoded("TIFF")
+    many = data[:8] + (200).to_bytes(2, "little") + data[10:400]
+    with pytest.raises(PatchProblem, match="cut short in its header"):
+        decode(many)
 
 
 def test_opaque_alpha_is_dropped() -> None:

@@ -39,9 +39,37 @@ def test_other_patches_and_one_member_are_refused() -> None:
         ensemble({"a": of("xy", [0.1, 0.2]), "b": of("ypq", [0.1, 0.2, 0.3])})
     with pytest.raises(InputError, match="two runs at least"):
         ensemble({"a": of("xy", [0.1, 0.2])})
-    contrary = {"a": of("xy", [0.1, 0.2], [0, 1]), "b": of("xy", [0.1, 0.2], [0, 0])}
-    with pytest.raises(InputError, match="'y' has label 1 in a and 0 in b"):
-        ensemble(contrary)
+    same = {"a": of("xy", [0.1, 0.2]), "b": of("yx", [0.2, 0.1])}
+    with pytest.raises(InputError, match="b says the same as a"):
+        ensemble(same)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("label", [0, 1]), ("fold", ["test", "train"]), ("slide", ["s", "t"])]
+)
+def test_contradictions_are_refused_and_gaps_filled(column: str, values: list[object]) -> None:
+    def having(p: float, value: object) -> Predictions:
+        return Predictions.make(
+            pd.DataFrame({"id": ["x"], "probability": [p], column: [value]}), {}
+        )
+
+    with pytest.raises(InputError, match=f"'x' has {column} {values[1]} in b and {values[0]}"):
+        ensemble({"a": having(0.1, values[0]), "b": having(0.2, values[1])})
+    found = ensemble({"a": of("x", [0.1]), "b": having(0.2, values[1])}).frame
+    assert found[column].tolist() == [values[1]]
+
+
+def test_it_passes_for_no_run_and_tells_what_was_left_out() -> None:
+    def made(p: float, weights: str, left_out: dict[str, str]) -> Predictions:
+        note = {"model": "net", "weights_sha256": weights, "left_out": left_out}
+        return Predictions(of("x", [p]).frame, note)
+
+    members = {"a": made(0.1, "1" * 64, {"q": "empty"}), "b": made(0.2, "2" * 64, {})}
+    note = ensemble(members).note
+    assert note["weights_sha256"] not in ("1" * 64, "2" * 64)
+    assert note["left_out"] == {"q": "empty"}
+    other = ensemble({**members, "b": made(0.3, "2" * 64, {})}).note
+    assert other["provenance"]["inputs"] != note["provenance"]["inputs"]
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -53,5 +81,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "2 patches, the mean of 2 runs" in done.output
     assert len(Predictions.read(out).frame) == 2
+    table = tmp_path / "both.csv"
+    CliRunner().invoke(app, ["ensemble", *files, "--out", str(table)])
+    assert (tmp_path / "both.csv.json").is_file()
     twice = CliRunner().invoke(app, ["ensemble", files[0], files[0], "--out", str(out)])
     assert isinstance(twice.exception, InputError)

@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 from scipy.ndimage import rotate
+from typer.testing import CliRunner
 
 from builders.sets import small_set, small_split, tiny_spec
+from sentinode.cli.main import app
 from sentinode.config import Config, load_config
 from sentinode.core import folder_lock, provenance
 from sentinode.data.loader import to_input
@@ -271,6 +273,15 @@ def test_angles_are_the_mean_logit_of_turned_patches(run: Run, packed: PackedSet
             each.append(network(to_input(inputs, run.spec.preprocess)).item())
     assert np.ptp(each) > 1e-3
     assert found.frame["logit"].iloc[0] == pytest.approx(np.mean(each), abs=2e-3)
+
+
+def test_angles_of_eight_orientations(run: Run, packed: PackedSet, tmp_path: Path) -> None:
+    out = tmp_path / "p.parquet"
+    command = ["predict", str(run.folder), str(packed.folder), "--angles", "2", "--d4"]
+    done = CliRunner().invoke(app, [*command, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "16 orientations" in done.output
+    assert Predictions.read(out).note["orientations"] == 16
 
 
 def test_interrupted_it_goes_on_and_ends_in_the_same_bytes(

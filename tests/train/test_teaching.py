@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,11 @@ from scipy.ndimage import rotate
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import TrainConfig, load_config
 from sentinode.data.loader import to_input
-from sentinode.errors import InputError, MissingInputError
+from sentinode.errors import ConfigError, InputError, MissingInputError
 from sentinode.models import Run, choose_compute, spec
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
-from sentinode.train.teaching import Teachers, start_of, teachers_of
+from sentinode.train.teaching import Teachers, start_of, teachers_of, weights_behind
 
 COMPUTE = choose_compute("cpu", "float32")
 LONGER = (*QUICK, "train.keep=last", "train.epochs=12")
@@ -77,7 +78,7 @@ def test_a_teacher_that_sees_otherwise_or_is_not_there_is_refused(teacher: Run) 
 def test_a_teacher_looks_from_several_angles(teacher: Run, packed: PackedSet) -> None:
     images = torch.from_numpy(packed.images[:6].copy())
     inputs = to_input(images, teacher.spec.preprocess)
-    settings = TrainConfig(teacher_share=1, teacher_turns=2)
+    settings = TrainConfig(teachers=("nodenet-base",), teacher_share=1, teacher_turns=2)
     found = Teachers((teacher,), settings, COMPUTE).aims(inputs, torch.zeros(6))
     turned = rotate(inputs.numpy(), 45, axes=(2, 3), order=1, reshape=False, mode="reflect")
     with torch.no_grad():
@@ -103,6 +104,44 @@ def test_training_starts_from_the_weights_of_a_run(
             tmp_path / "run",
             spec=tiny_spec(),
         )
+
+
+def test_from_other_weights_an_interrupted_training_ends_in_the_same_bytes(
+    teacher: Run, packed: PackedSet, split: Split, tmp_path: Path
+) -> None:
+    keys = [*QUICK, "train.epochs=3", f"train.start={teacher.folder}"]
+    config, out = load_config(None, keys), tmp_path / "broken"
+
+    def stop(row: Mapping[str, float]) -> None:
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(packed, split, config, out, spec=tiny_spec(), after_epoch=stop)
+    runs = [train(packed, split, config, o, spec=tiny_spec()) for o in (out, tmp_path / "whole")]
+    assert runs[0].weights_hash == runs[1].weights_hash != teacher.weights_hash
+
+
+def test_a_run_that_is_needed_is_not_written_over(
+    teacher: Run, packed: PackedSet, split: Split
+) -> None:
+    for key in (f"train.start={teacher.folder}", f'train.teachers=["{teacher.folder}"]'):
+        config = load_config(None, [*QUICK, key])
+        with pytest.raises(InputError, match="to start or to learn from; choose another --out"):
+            train(packed, split, config, teacher.folder, spec=tiny_spec(), force=True)
+    assert Run.open(teacher.folder) == teacher
+
+
+def test_weights_behind_a_training_are_named_by_their_hash(teacher: Run) -> None:
+    name = str(teacher.folder)
+    found = weights_behind(TrainConfig(start=name, teachers=("nodenet-base", name)))
+    assert found["start"] == found["teacher_2"] == teacher.weights_hash != found["teacher_1"]
+    assert weights_behind(TrainConfig()) == {}
+
+
+def test_angles_without_a_teacher_are_refused() -> None:
+    with pytest.raises(ConfigError, match="teacher_turns says how teachers look, and none is"):
+        load_config(None, ["train.teacher_turns=2"])
 
 
 def test_another_network_is_no_start(teacher: Run) -> None:

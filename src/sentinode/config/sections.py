@@ -174,6 +174,13 @@ class PredictConfig(Section):
         True, description="Put the run's calibration, where it has one, upon the logits."
     )
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the settings that shape predictions; ``angles`` only where it says something."""
+        found = super().fingerprint()
+        if self.angles == 1:  # predictions of before there was such a key are still the same
+            del found["angles"]
+        return found
+
     @property
     def torch_precision(self) -> Literal["float32", "bfloat16"]:
         """What PyTorch computes in: int8 is for exports, and auto is float32."""

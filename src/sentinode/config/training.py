@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -147,6 +147,13 @@ class TrainConfig(Section):
         "sentinode", min_length=1, description="MLflow's experiment.", json_schema_extra=SPEED
     )
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the settings that shape the weights; ``teacher_turns`` only where it counts."""
+        found = super().fingerprint()
+        if self.teacher_turns == 1:  # a run made before there was such a key is still the same
+            del found["teacher_turns"]
+        return found
+
     @field_validator("mlflow_uri")
     @classmethod
     def _without_a_secret(cls, uri: str) -> str:
@@ -162,6 +169,11 @@ class TrainConfig(Section):
         if self.warmup_epochs > self.epochs:
             raise ValueError(
                 f"warmup_epochs lies in 0..epochs, got {self.warmup_epochs} of {self.epochs}"
+            )
+        if self.teacher_turns > 1 and not self.teachers:
+            raise ValueError(
+                "teacher_turns says how teachers look, and none is named; give "
+                "--set 'train.teachers=[\"RUN\"]'"
             )
         if self.schedule == "one-cycle" and self.warmup_epochs:
             raise ValueError("one-cycle has its own warm-up; leave warmup_epochs at 0")

@@ -6,14 +6,17 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self, TypeVar, final
+from typing import Any, Generic, Self, TypeVar, final
 
 from sentinode.errors import WorkerLostError
 
@@ -23,6 +26,7 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+MOST_OTHERS = 60 if sys.platform == "win32" else 1000  # what Windows can wait for at once
 _AHEAD = 2  # tasks handed to each worker ahead of time: what it does while this process is done
 
 
@@ -34,7 +38,7 @@ def cores() -> int:
 
 
 @final
-class Workers:
+class Workers(Generic[Shared, Task, Result]):
     """Processes that start while this one goes on, as a context manager.
 
     Args:
@@ -44,7 +48,8 @@ class Workers:
     """
 
     def __init__(self, work: Callable[[Shared, Task], Result], count: int) -> None:
-        self._work, self._others = work, (count or cores()) - 1
+        self._work = work
+        self._others = min((count or cores()) - 1, MOST_OTHERS)
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -55,18 +60,31 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
 
     def start(self) -> None:
-        """Let the other processes start, so that they are ready when there is work."""
-        if self._pool is None and self._others > 0:
-            self._pool = ProcessPoolExecutor(
-                self._others,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start,
-                initargs=(self._work,),
-            )
-            for _ in range(self._others):  # each starts when it is asked for something
-                self._pool.submit(cores)
+        """Let the other processes start, so that they are ready when there is work.
 
-    def spread(self, shared: Any, tasks: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        Raises:
+            WorkerLostError: The system lets no further process start.
+        """
+        if self._pool is not None or self._others <= 0:
+            return
+        self._pool = ProcessPoolExecutor(
+            self._others,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(self._work,),
+        )
+        try:
+            with _deaf_to_interrupts():
+                for _ in range(self._others):  # each starts when it is asked for something
+                    self._pool.submit(cores)
+        except BrokenProcessPool:
+            pass  # one has ended already: said when there is work for it
+        except OSError as error:
+            raise WorkerLostError(
+                f"no further worker process can start ({error.strerror}); give fewer workers"
+            ) from error
+
+    def spread(self, shared: Shared, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
         """Do ``work(shared, task)`` for every task and yield each with its result as it finishes.
 
         Once: the other processes have ended afterwards. This process takes part, from the last
@@ -103,10 +121,10 @@ class Workers:
                 self._pool.shutdown(cancel_futures=True)  # before what they read from is gone
 
     def _spread(
-        self, pool: ProcessPoolExecutor, shared: Any, sent: Path, tasks: Sequence[Any]
-    ) -> Iterator[tuple[Any, Any]]:
+        self, pool: ProcessPoolExecutor, shared: Shared, sent: Path, tasks: Sequence[Task]
+    ) -> Iterator[tuple[Task, Result]]:
         left = deque(tasks)
-        waiting: dict[Future[Any], Any] = {}
+        waiting: dict[Future[Result], Task] = {}
         while left or waiting:
             # handed out a few at a time: to take one back from a pool that breaks just then would
             # end the pool's thread with an error of its own
@@ -140,6 +158,20 @@ def spread(
     """
     with Workers(work, min(workers or cores(), max(1, len(tasks)))) as hired:
         yield from hired.spread(shared, tasks)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that leave Ctrl-C to this one, before they come to ignore it themselves."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it would take the block away again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _own: list[Any] = []  # a worker's function, and then what is shared with it

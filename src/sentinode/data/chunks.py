@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from sentinode.core import Workers, keep_freed_memory
+from sentinode.core import Workers, cores, keep_freed_memory
 from sentinode.data.decode import PatchProblem
 from sentinode.data.source import Source
 from sentinode.data.statistics import STATISTICS_DTYPES, measure
@@ -53,14 +53,15 @@ class Task:
     resize: bool
 
 
-def readers(count: int, workers: int) -> Workers:
-    """Return the processes that read ``count`` patches together, not yet started.
+def readers(count: int, chunks: int, workers: int) -> Workers[Task, Chunk, pd.DataFrame]:
+    """Return the processes that read patches together, not yet started.
 
     Args:
         count: Number of patches.
+        chunks: Number of chunks that they are read in.
         workers: Processes; 0 takes all cores.
     """
-    return Workers(_read_chunk, 1 if count < FEW else workers)
+    return Workers(_read_chunk, 1 if count < FEW else min(workers or cores(), chunks))
 
 
 def _read_chunk(task: Task, chunk: Chunk) -> pd.DataFrame:

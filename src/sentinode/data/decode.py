@@ -22,6 +22,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 LARGEST_SIDE = 4096
+CUT_SHORT = "unreadable: a TIFF cut short in its header"
 
 _TYPE_SIZES = {1: "B", 3: "H", 4: "I"}  # the TIFF field types a baseline header uses
 _TAGS = {
@@ -95,9 +96,9 @@ def decode(data: bytes) -> UInt8Array:
     """
     if not data:
         raise PatchProblem("unreadable: the file is empty")
-    if _last and len(data) == _last[-1].length and data.startswith(_last[-1].head):
-        shape = _last[-1].shape
-        return np.frombuffer(data, np.uint8, offset=len(_last[-1].head)).reshape(shape)
+    last = _last[0] if _last else None  # one look at it: another thread may put the next there
+    if last is not None and len(data) == last.length and data.startswith(last.head):
+        return np.frombuffer(data, np.uint8, offset=len(last.head)).reshape(last.shape)
     header = _tiff_header(data)
     if header is not None:
         plain = _plain_strip(data, header)
@@ -155,6 +156,8 @@ def _tiff_header(data: bytes) -> dict[str, tuple[int, ...]] | None:
         (start,) = struct.unpack_from(order + "I", data, 4)
         (entries,) = struct.unpack_from(order + "H", data, start)
         directory = data[start + 2 : start + 2 + 12 * entries]
+        if len(directory) < 12 * entries:
+            raise PatchProblem(CUT_SHORT)
         for tag, kind, count, value in struct.iter_unpack(order + "HHI4s", directory):
             if tag not in _TAGS:
                 continue
@@ -167,7 +170,7 @@ def _tiff_header(data: bytes) -> dict[str, tuple[int, ...]] | None:
             else:
                 header[_TAGS[tag]] = struct.unpack_from(form, value)
     except struct.error as error:
-        raise PatchProblem("unreadable: a TIFF cut short in its header") from error
+        raise PatchProblem(CUT_SHORT) from error
     return header
 
 

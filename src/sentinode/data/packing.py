@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections import Counter
@@ -70,7 +71,7 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         DiskFullError: There is no room; chunks that were finished are kept.
         BusyError: Another process writes to ``out``.
     """
-    with folder_lock(out), readers(len(source), config.workers) as hired:
+    with folder_lock(out), _hired(source, config) as hired:
         if not (out / "meta.json").is_file():
             hired.start()
         made_from = {"source": source.fingerprint()}
@@ -86,6 +87,10 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         if not frame["problem"].isna().any():
             raise InputError(f"no patch can be used; the first: {frame['problem'].iloc[0]}")
         return _finish(out, work, source, size, frame, made_from, config)
+
+
+def _hired(source: Source, config: PackConfig) -> Workers[Task, Chunk, pd.DataFrame]:
+    return readers(len(source), math.ceil(len(source) / CHUNK), config.workers)
 
 
 def _kept(out: Path, made_from: dict[str, str], config: PackConfig) -> PackedSet | None:
@@ -164,7 +169,7 @@ def _make_room(work: Path, count: int, size: int) -> None:
                     os.posix_fallocate(handle.fileno(), 0, temporary.stat().st_size)
 
 
-def _read_all(task: Task, work: Path, hired: Workers) -> pd.DataFrame:
+def _read_all(task: Task, work: Path, hired: Workers[Task, Chunk, pd.DataFrame]) -> pd.DataFrame:
     chunks = [
         Chunk(first, min(first + CHUNK, len(task.source)))
         for first in range(0, len(task.source), CHUNK)

@@ -106,7 +106,7 @@ class _Job:
 
     def learn(self) -> None:
         """Split set -> network -> predictions."""
-        from sentinode.train import train
+        from sentinode.train import train, weights_behind
 
         opened, split = PackedSet.open(self.set), Split.read(self.set / "split.json")
         config = self.config
@@ -119,6 +119,7 @@ class _Job:
                 ],
                 "set": opened.meta.content_hash,
                 "split": split.hash,
+                **weights_behind(config.train),
             },
             [self.run / name for name in ("run.json", "model.safetensors", "history.csv")],
             lambda: train(opened, split, config, self.run, force=self.force),

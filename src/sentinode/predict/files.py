@@ -17,7 +17,7 @@ from sentinode.types import Fold
 if TYPE_CHECKING:
     from sentinode.models import Run
 
-__all__ = ["NOTE_SUFFIX", "predict_file"]
+__all__ = ["NOTE_SUFFIX", "predict_file", "write_predictions"]
 
 NOTE_SUFFIX = ".json"
 
@@ -50,8 +50,18 @@ def predict_file(
     work = out.with_name(f".{out.name}.work")
     with folder_lock(work):
         predictions = predict(run, path, config, folds, work)
-        predictions.write(out)
-        if suffix == ".csv":
-            write_json(out.with_name(out.name + NOTE_SUFFIX), dict(predictions.note))
+        write_predictions(predictions, out)
     shutil.rmtree(work)
     return predictions
+
+
+def write_predictions(predictions: Predictions, out: Path) -> None:
+    """Write predictions, and beside a CSV, which has no place for it, what made them.
+
+    Raises:
+        InputError: ``out`` ends neither in ``.parquet`` nor in ``.csv``.
+        DiskFullError: There is no room.
+    """
+    predictions.write(out)
+    if out.suffix.lower() == ".csv":
+        write_json(out.with_name(out.name + NOTE_SUFFIX), dict(predictions.note))

@@ -98,7 +98,7 @@ def _rotated(patches: UInt8Array, degrees: float) -> UInt8Array:
     if not degrees:
         return patches
     size = patches.shape[1]
-    rim = size // 4  # a turned square reaches 0.21 of its side beyond its own border
+    rim = size // 4 + 1  # a turned square reaches 0.21 of its side beyond its own border
     wide = np.pad(patches, ((0, 0), (rim, rim), (rim, rim), (0, 0)), "symmetric")
     whole = [Image.fromarray(patch).rotate(degrees, Image.Resampling.BILINEAR) for patch in wide]
-    return np.stack([np.asarray(image)[rim:-rim, rim:-rim] for image in whole])
+    return np.stack([np.asarray(image)[rim : rim + size, rim : rim + size] for image in whole])

@@ -2,6 +2,14 @@
 
 from sentinode.train.ranks import first_process
 from sentinode.train.seeds import mean_and_deviation, train_seeds
+from sentinode.train.teaching import weights_behind
 from sentinode.train.training import CONFIG_FILE, train
 
-__all__ = ["CONFIG_FILE", "first_process", "mean_and_deviation", "train", "train_seeds"]
+__all__ = [
+    "CONFIG_FILE",
+    "first_process",
+    "mean_and_deviation",
+    "train",
+    "train_seeds",
+    "weights_behind",
+]

@@ -15,7 +15,7 @@ from sentinode.errors import InputError, TrainingError
 from sentinode.models import Compute, ModelSpec, Network, Run, choose_compute, new_network, spec_for
 from sentinode.models.encoders import has_fixed_features
 from sentinode.tables import PackedSet, Split
-from sentinode.train.teaching import start_of, teachers_of
+from sentinode.train.teaching import start_of, teachers_of, weights_behind
 
 __all__ = ["Examples", "Plan", "differences", "make_plan"]
 
@@ -114,8 +114,7 @@ def make_plan(
             "manifest": packed.manifest.hash,
             "split": split.hash,
         }
-        | {f"teacher_{number}": run.weights_hash for number, run in enumerate(teachers, 1)}
-        | ({"start": start.weights_hash} if start else {})
+        | weights_behind(settings)
         | ({"patches": "embedded"} if embedded else {}),
     }
     return Plan(

@@ -13,7 +13,7 @@ from sentinode.config import TrainConfig
 from sentinode.errors import InputError
 from sentinode.models import Compute, ModelSpec, Run, resolve_run
 
-__all__ = ["Teachers", "start_of", "teachers_of"]
+__all__ = ["Teachers", "start_of", "teachers_of", "weights_behind"]
 
 
 def start_of(settings: TrainConfig, spec: ModelSpec) -> Run | None:
@@ -33,6 +33,17 @@ def start_of(settings: TrainConfig, spec: ModelSpec) -> Run | None:
             "patches in another way; take a run of the same network"
         )
     return run
+
+
+def weights_behind(settings: TrainConfig) -> dict[str, str]:
+    """Return the SHA-256 of all weights that training starts from or learns from, by their role.
+
+    Raises:
+        MissingInputError: There is no such run.
+    """
+    start = {"start": resolve_run(settings.start).weights_hash} if settings.start else {}
+    teachers = enumerate(settings.teachers, 1)
+    return start | {f"teacher_{n}": resolve_run(name).weights_hash for n, name in teachers}
 
 
 def _shape(spec: ModelSpec) -> tuple[object, ...]:

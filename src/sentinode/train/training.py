@@ -66,7 +66,8 @@ def train(
             raises ends the training, which can go on from there.
 
     Raises:
-        InputError: Set, split and network do not fit together, or ``out`` holds another run.
+        InputError: Set, split and network do not fit together, or ``out`` holds another run, or
+            one that is needed.
         TrainingError: A fold cannot teach or choose, training diverged, or memory ran out.
         CheckpointError: What is in ``out`` is damaged.
         DiskFullError: The disk is full; finished epochs are kept.
@@ -76,6 +77,9 @@ def train(
     the first one writes ``out`` and all return the run.
     """
     plan = make_plan(packed, split, config, spec)
+    for run in (*filter(None, [plan.start]), *plan.teachers):
+        if run.folder.resolve() == out.resolve():
+            raise InputError(f"{out} is a run to start or to learn from; choose another --out")
     ranks = Ranks.launch(plan.compute, plan.spec)
     if plan.settings.batch_size < ranks.count:
         raise TrainingError(

@@ -14,7 +14,7 @@ from sentinode.core import hash_json
 from sentinode.errors import BusyError, DiskFullError, SentinodeError, TrainingError
 from sentinode.models import out_of_memory
 from sentinode.tables import PackedSet, Split
-from sentinode.train import train
+from sentinode.train import train, weights_behind
 from sentinode.tune.results import TuneResult, collect, write_results
 from sentinode.tune.space import SECTIONS, Space, check_space
 from sentinode.tune.study import CURVE, FAILURE, SharedStudy, open_study, plain_space
@@ -63,6 +63,7 @@ def tune(
     made_from = {
         "set": packed.meta.content_hash,
         "split": split.hash,
+        **weights_behind(config.train),
         "config": {name: getattr(config, name).fingerprint() for name in SECTIONS},
         "objective": config.tune.objective,
         "space": plain_space(space),
@@ -129,7 +130,7 @@ def _tried(
 def trial_name(settings: Config) -> str:
     """Return the name of a trial's run folder, the same for the same settings."""
     shaping = {name: getattr(settings, name).fingerprint() for name in SECTIONS}
-    return hash_json(shaping)[:12]
+    return hash_json(shaping | weights_behind(settings.train))[:12]
 
 
 def _said(params: Mapping[str, object]) -> str:
