@@ -87,7 +87,7 @@ class Workers(Generic[Shared, Task, Result]):
     def spread(self, shared: Shared, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
         """Do ``work(shared, task)`` for every task and yield each with its result as it finishes.
 
-        Once: the other processes have ended afterwards. This process takes part, from the last
+        Once: the other processes end afterwards. This process takes part, from the last
         task on, so that it is not idle while others start.
 
         Args:
@@ -103,7 +103,7 @@ class Workers(Generic[Shared, Task, Result]):
             for task in tasks:
                 yield task, self._work(shared, task)
             return
-        with TemporaryDirectory(prefix="sentinode-") as folder:
+        with TemporaryDirectory(prefix="sentinode-", ignore_cleanup_errors=True) as folder:
             # through a file: were it sent through a pipe, one killed before it had read all would
             # leave this process waiting for ever
             sent = Path(folder) / "shared.pickle"
@@ -118,7 +118,7 @@ class Workers(Generic[Shared, Task, Result]):
                     "workers"
                 ) from error
             finally:
-                self._pool.shutdown(cancel_futures=True)  # before what they read from is gone
+                self._pool.shutdown(wait=False, cancel_futures=True)  # they end meanwhile
 
     def _spread(
         self, pool: ProcessPoolExecutor, shared: Shared, sent: Path, tasks: Sequence[Task]
