@@ -87,8 +87,8 @@ class Workers(Generic[Shared, Task, Result]):
     def spread(self, shared: Shared, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
         """Do ``work(shared, task)`` for every task and yield each with its result as it finishes.
 
-        Once: the other processes end afterwards. This process takes part, from the last
-        task on, so that it is not idle while others start.
+        Once. This process takes part, from the last task on, so that it is not idle while others
+        start; they end with the block.
 
         Args:
             shared: Sent once to every worker.
@@ -117,8 +117,6 @@ class Workers(Generic[Shared, Task, Result]):
                     "memory; what was finished is kept: give the same command again, with fewer "
                     "workers"
                 ) from error
-            finally:
-                self._pool.shutdown(wait=False, cancel_futures=True)  # they end meanwhile
 
     def _spread(
         self, pool: ProcessPoolExecutor, shared: Shared, sent: Path, tasks: Sequence[Task]
