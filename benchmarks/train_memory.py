@@ -15,7 +15,6 @@ import argparse
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -104,7 +103,7 @@ def _trained(packed: PackedSet, out: Path, seconds: float) -> dict[str, Any]:
         while time.monotonic() < end and process.poll() is None:
             curve.append(_anonymous(process.pid))
             time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # an interrupt may be ignored where this runs in the background
         process.wait()
     taken = re.findall(r"train: ([\d,]+) of", log.read_text().replace(",", ""))
     if not taken:

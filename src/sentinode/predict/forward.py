@@ -47,12 +47,12 @@ def forward(
     from sentinode.models import out_of_memory
 
     network.eval()
-    logits: list[Tensor] = []
+    logits: list[float] = []  # no tensors: small pieces that stay have the heap grow around them
     with torch.inference_mode(), compute.autocast():
         for batch in batches:
             try:
                 patches = to_input(batch.to(compute.device), preprocess)
-                logits.append(network(patches).float().cpu())
+                logits += network(patches).float().tolist()
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -61,4 +61,4 @@ def forward(
                     "take a smaller one: --set predict.batch_size=..."
                 ) from error
             done(len(batch))
-    return torch.cat(logits).numpy() if logits else np.empty(0, np.float32)
+    return np.array(logits, np.float32)

@@ -147,9 +147,10 @@ def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
     each_step = job.batches_a_step
     n_batches = math.ceil(len(rows) / batch_size)
     n_steps = math.ceil(n_batches / each_step)
-    seen: list[Tensor] = []
-    taught: list[NDArray[np.float32]] = []
-    done, shown_at = 0, time.perf_counter()
+    # Kept in one piece each: small ones that stay, between large ones that come and go, would
+    # have the heap grow with every batch.
+    seen, taught = torch.empty(len(rows), device=targets.device), np.empty_like(labels)
+    done, own, shown_at = 0, 0, time.perf_counter()
     job.model.train()
     for number, batch in enumerate(batches(job.images, rows, batch_size), 1):
         aims = targets[done : done + len(batch)]
@@ -163,16 +164,17 @@ def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
             take_step(job, learning_rate(settings, so_far, valid_losses))
             if job.average is not None:
                 job.average.update(job.network, (epoch - 1) * n_steps + step)
-        seen.append(logits)
-        taught.append(labels[done : done + len(batch)][job.ranks.share(len(batch))])
-        done += len(batch)
+        new = slice(own, own + len(logits))
+        seen[new] = logits
+        taught[new] = labels[done : done + len(batch)][job.ranks.share(len(batch))]
+        done, own = done + len(batch), new.stop
         if time.perf_counter() - shown_at > SECONDS_BETWEEN_SHOWN or done == len(rows):
             shown_at = time.perf_counter()
-            lately = slice(-max(1, PATCHES_SHOWN // batch_size), None)
+            lately = slice(max(0, own - PATCHES_SHOWN), own)
             show(seen[lately], taught[lately], epoch, progress)
         progress.advance(len(batch))
     sizes = [min(batch_size, len(rows) - start) for start in range(0, len(rows), batch_size)]
-    return checked_score(job.ranks.joined(torch.cat(seen), sizes).cpu().numpy(), labels, epoch)
+    return checked_score(job.ranks.joined(seen[:own], sizes).cpu().numpy(), labels, epoch)
 
 
 def learn(job: Job, batch: Tensor, aims: Tensor, seed: int, weights: tuple[float, float]) -> Tensor:
@@ -202,14 +204,11 @@ def learn(job: Job, batch: Tensor, aims: Tensor, seed: int, weights: tuple[float
     return logits.detach()
 
 
-def show(
-    seen: list[Tensor], taught: list[NDArray[np.float32]], epoch: int, progress: Progress
-) -> None:
+def show(seen: Tensor, labels: NDArray[np.float32], epoch: int, progress: Progress) -> None:
     """Show loss and AUC over the latest patches of this process."""
-    logits, labels = torch.cat(seen).cpu().numpy(), np.concatenate(taught)
     if not len(labels):
         return
-    now = checked_score(logits, labels, epoch)
+    now = checked_score(seen.cpu().numpy(), labels, epoch)
     auc = "-" if np.isnan(now.auc) else now.auc
     progress.advance(0, epoch=str(epoch), loss=now.loss, AUC=auc)
 
