@@ -26,7 +26,7 @@ def test_shipped_weights_are_whole_small_calibrated_and_told_of(name: str) -> No
 
 
 def test_nodenet_is_shipped() -> None:
-    assert "nodenet-base" in weight_names()
+    assert {"nodenet-base", "nodenet-small"} <= set(weight_names())
 
 
 def test_a_folder_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
