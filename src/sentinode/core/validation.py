@@ -7,13 +7,15 @@ from pydantic import ValidationError
 __all__ = ["first_fault"]
 
 
-def first_fault(error: ValidationError, *, within: str = "") -> str:
+def first_fault(error: ValidationError, *, within: str = "", got: bool = False) -> str:
     """Return the first fault, as in ``items.0.size: Input should be greater than 0``.
 
     Args:
         error: What validation raised.
         within: Name of the whole, put before the place of the fault.
+        got: Say what stood there, too.
     """
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in (*filter(None, [within]), *first["loc"]))
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    said = f"{where}: {first['msg']}" if where else first["msg"]
+    return f"{said}, got {first['input']!r}" if got else said

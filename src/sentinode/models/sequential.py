@@ -165,8 +165,7 @@ def build_sequential(preprocess: Preprocess, *, layers: Sequence[Any]) -> Sequen
             [x.model_dump() if isinstance(x, BaseModel) else x for x in layers]
         )
     except ValidationError as error:
-        fault = first_fault(error, within="layers")
-        raise InputError(f"{fault}, got {error.errors(include_url=False)[0]['input']!r}") from error
+        raise InputError(first_fault(error, within="layers", got=True)) from error
     stack = _Stack(preprocess)
     for layer in described:
         stack.add(layer)

@@ -155,7 +155,7 @@ class Export:
         try:
             return cls(folder, ExportRecord.model_validate(values))
         except ValidationError as error:
-            fault = first_fault(error)
+            fault = first_fault(error, got=True)
             raise CheckpointError(f"{path} cannot be used: {fault}; export again") from error
 
     def write(self) -> None:
