@@ -22,7 +22,7 @@ from sentinode.tune import BEST_FILE, PAGE_FILE, TRIALS_FILE, TuneResult, parse_
 
 SPACE = parse_space(["train.learning_rate=log:1e-3..1e-1", "train.optimizer=adam,sgd"])
 WORKER = """
-import sys
+import os, sys, time
 from pathlib import Path
 import sentinode.train.plan
 from builders.sets import QUICK, tiny_spec
@@ -32,6 +32,12 @@ from sentinode.tune import parse_space, tune
 
 sentinode.train.plan.spec_for = lambda settings: tiny_spec()
 folder, out, study = map(Path, sys.argv[1:4])
+if len(sys.argv) > 5:  # none begins before the other is there
+    ready = Path(sys.argv[5])
+    (ready / str(os.getpid())).touch()
+    until = time.monotonic() + 60
+    while len(list(ready.iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
 tune(
     PackedSet.open(folder),
     Split.read(folder / "split.json"),
@@ -194,8 +200,10 @@ def test_a_defect_is_not_taken_for_a_failed_trial(
 def test_two_processes_share_a_study(
     packed: PackedSet, split: Split, tmp_path: Path, name: str
 ) -> None:
-    out, study = tmp_path / "out", tmp_path / name
-    command = [sys.executable, "-c", WORKER, str(packed.folder), str(out), str(study), "6"]
+    out, study, ready = tmp_path / "out", tmp_path / name, tmp_path / "ready"
+    ready.mkdir()
+    given = [packed.folder, out, study, "6", ready]
+    command = [sys.executable, "-c", WORKER, *map(str, given)]
     tests = Path(__file__).parents[1]
     workers = [
         subprocess.Popen(
