@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["SPEED", "Device", "Fraction", "Precision", "Section", "Seed"]
+__all__ = ["LATER", "SPEED", "Device", "Fraction", "Precision", "Section", "Seed"]
 
 SPEED: dict[str, Any] = {"speed_only": True}
 """Marks a key that changes how fast a result comes, and not the result."""
+
+LATER: dict[str, Any] = {"later": True}
+"""Marks a key that came later: at its default, a result made without it is still the same."""
 
 
 class Section(BaseModel):
@@ -30,14 +33,16 @@ class Section(BaseModel):
         return self.model_dump(mode="json")
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the settings that shape a result, without those that shape only its speed."""
-        speed_only = {
+        """Return the settings that shape a result: no key of speed, no later one at its default."""
+        left_out = {
             name
             for name, field in type(self).model_fields.items()
-            if isinstance(field.json_schema_extra, dict)
-            and field.json_schema_extra.get("speed_only")
+            if isinstance(marks := field.json_schema_extra, dict)
+            and (
+                "speed_only" in marks or ("later" in marks and getattr(self, name) == field.default)
+            )
         }
-        return self.model_dump(mode="json", exclude=speed_only)
+        return self.model_dump(mode="json", exclude=left_out)
 
 
 Device = Literal["auto", "cpu", "cuda"]

@@ -8,12 +8,12 @@ above the key. Keys that change how fast a result comes, and not the result, are
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from sentinode.config.extract import ExtractConfig
-from sentinode.config.section import SPEED, Device, Fraction, Section, Seed
+from sentinode.config.section import LATER, SPEED, Device, Fraction, Section, Seed
 from sentinode.config.slide import SlideConfig
 from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
 
@@ -96,7 +96,9 @@ class SplitConfig(Section):
     )
     seed: Seed = Field(42, description="Seed of the folds.")
     draw_seed: Seed | None = Field(
-        None, description="Seed of limit and balance, the folds staying; none takes seed."
+        None,
+        description="Seed of limit and balance, the folds staying; none takes seed.",
+        json_schema_extra=LATER,
     )
     valid_fraction: Fraction = Field(
         0.15, description="Share that chooses (early stopping, threshold)."
@@ -132,13 +134,6 @@ class SplitConfig(Section):
             return self
         return self.model_copy(update={"draw_seed": self.seed_of_draw + later})
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return the settings that shape a split; ``draw_seed`` only where it says something."""
-        found = super().fingerprint()
-        if self.draw_seed is None:  # a split made before there was such a key is still the same
-            del found["draw_seed"]
-        return found
-
 
 class PredictConfig(Section):
     """How predictions are made."""
@@ -169,17 +164,11 @@ class PredictConfig(Section):
         le=6,
         description="Mean logit over this many angles of each patch, evenly within a right angle; "
         "2 are 0 and 45 degrees.",
+        json_schema_extra=LATER,
     )
     calibrated: bool = Field(
         True, description="Put the run's calibration, where it has one, upon the logits."
     )
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return the settings that shape predictions; ``angles`` only where it says something."""
-        found = super().fingerprint()
-        if self.angles == 1:  # predictions of before there was such a key are still the same
-            del found["angles"]
-        return found
 
     @property
     def torch_precision(self) -> Literal["float32", "bfloat16"]:

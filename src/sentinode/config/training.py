@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sentinode.config.section import SPEED, Device, Precision, Section, Seed
+from sentinode.config.section import LATER, SPEED, Device, Precision, Section, Seed
 
 __all__ = ["AugmentConfig", "ModelConfig", "TrainConfig"]
 
@@ -106,6 +106,7 @@ class TrainConfig(Section):
         ge=1,
         le=6,
         description="Angles, evenly within a right angle, under which each teacher sees a patch.",
+        json_schema_extra=LATER,
     )
     clip: float | None = Field(
         None, gt=0, description="Largest norm of a step's gradient; none leaves it."
@@ -146,13 +147,6 @@ class TrainConfig(Section):
     mlflow_experiment: str = Field(
         "sentinode", min_length=1, description="MLflow's experiment.", json_schema_extra=SPEED
     )
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return the settings that shape the weights; ``teacher_turns`` only where it counts."""
-        found = super().fingerprint()
-        if self.teacher_turns == 1:  # a run made before there was such a key is still the same
-            del found["teacher_turns"]
-        return found
 
     @field_validator("mlflow_uri")
     @classmethod

@@ -71,7 +71,8 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         DiskFullError: There is no room; chunks that were finished are kept.
         BusyError: Another process writes to ``out``.
     """
-    with folder_lock(out), _hired(source, config) as hired:
+    hired = readers(len(source), math.ceil(len(source) / CHUNK), config.workers)
+    with folder_lock(out), hired:
         if not (out / "meta.json").is_file():
             hired.start()
         made_from = {"source": source.fingerprint()}
@@ -87,10 +88,6 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         if not frame["problem"].isna().any():
             raise InputError(f"no patch can be used; the first: {frame['problem'].iloc[0]}")
         return _finish(out, work, source, size, frame, made_from, config)
-
-
-def _hired(source: Source, config: PackConfig) -> Workers[Task, Chunk, pd.DataFrame]:
-    return readers(len(source), math.ceil(len(source) / CHUNK), config.workers)
 
 
 def _kept(out: Path, made_from: dict[str, str], config: PackConfig) -> PackedSet | None:

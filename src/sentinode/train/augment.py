@@ -13,7 +13,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from sentinode.config import AugmentConfig
 from sentinode.stain import jitter
 
-__all__ = ["augmented", "mixed"]
+__all__ = ["augmented", "interpolated", "mixed"]
 
 WARPED = 0.8
 """Share of patches that are interpolated where that is asked for; the others stay sharp."""
@@ -95,11 +95,20 @@ def _warped(batch: Tensor, settings: AugmentConfig, rng: np.random.Generator) ->
     scale = np.exp(chosen * math.log1p(settings.zoom) * rng.uniform(-1, 1, len(batch)))
     cos, sin, zero = scale * np.cos(angle), scale * np.sin(angle), np.zeros(len(batch))
     matrix = np.stack([np.stack([cos, -sin, zero], 1), np.stack([sin, cos, zero], 1)], 1)
-    images = batch.permute(0, 3, 1, 2).float()
     on_device = torch.from_numpy(matrix.astype(np.float32)).to(batch.device)
-    grid = affine_grid(on_device, list(images.shape), align_corners=False)
-    seen = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    seen = interpolated(batch.permute(0, 3, 1, 2).float(), on_device)
     return seen.round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def interpolated(images: Tensor, matrix: Tensor) -> Tensor:
+    """Move patches about their centre; bilinear, the rim mirrored.
+
+    Args:
+        images: float (B, C, H, W).
+        matrix: float (B, 2, 3), as of ``affine_grid``: where each pixel comes from.
+    """
+    grid = affine_grid(matrix, list(images.shape), align_corners=False)
+    return grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def _relit(batch: Tensor, furthest: float, rng: np.random.Generator) -> Tensor:

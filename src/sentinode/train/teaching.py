@@ -7,11 +7,11 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
 from sentinode.config import TrainConfig
 from sentinode.errors import InputError
 from sentinode.models import Compute, ModelSpec, Run, resolve_run
+from sentinode.train.augment import interpolated
 
 __all__ = ["Teachers", "start_of", "teachers_of", "weights_behind"]
 
@@ -104,10 +104,8 @@ class Teachers:
 
 
 def _turned(inputs: Tensor, degrees: float) -> Tensor:
-    """Turn patches about their centre; bilinear, the rim mirrored."""
     if not degrees:
         return inputs
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     matrix = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0]], device=inputs.device)
-    grid = affine_grid(matrix.expand(len(inputs), 2, 3), list(inputs.shape), align_corners=False)
-    return grid_sample(inputs.float(), grid, padding_mode="reflection", align_corners=False)
+    return interpolated(inputs.float(), matrix.expand(len(inputs), 2, 3))
