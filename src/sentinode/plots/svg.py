@@ -76,7 +76,13 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
-    text = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    # Numbered as they come: the library names some by the last digits of a layout, which vary.
+    names: dict[str, str] = {}
+    text = re.sub(
+        r'\b(id="|url\(#|href="#)([^")]+)',
+        lambda m: m[1] + names.setdefault(m[2], f"{name}-{len(names) + 1}"),
+        text,
+    )
     text = re.sub(r'<svg ([^>]*?)(height|width)="[^"]*"', r"<svg \1", text)
     text = re.sub(r'<svg ([^>]*?)(height|width)="[^"]*"', r"<svg \1", text)
     label = escape(alt, quote=True)
