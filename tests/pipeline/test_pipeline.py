@@ -121,6 +121,41 @@ def test_a_changed_setting_redoes_what_depends_on_it(
     assert done_again == ["train", "predict", "evaluate", "submission"]
 
 
+def test_several_seeds_share_the_set_and_are_told_apart(
+    finished: tuple[Path, list[str]], source: Path, config: Config, tmp_path: Path
+) -> None:
+    alone, _ = finished
+    out = tmp_path / "out"
+    said: list[str] = []
+    summary = run_pipeline(source, out, config, said.append, seeds=2)
+    assert [line.partition(":")[0] for line in said] == [
+        *("pack", "audit", "split"),
+        *("train, seed 42", "predict, seed 42", "evaluate, seed 42"),
+        *("train, seed 43", "predict, seed 43", "evaluate, seed 43"),
+        *("ensemble", "compare", "evaluate", "submission"),
+    ]
+    first, second = (out / f"seed-{seed}" for seed in (42, 43))
+    same = Path("run/model.safetensors")
+    assert (first / same).read_bytes() == (alone / same).read_bytes()  # the seed alone decides
+    assert (second / same).read_bytes() != (first / same).read_bytes()
+
+    read = [Predictions.read(f / "predictions.parquet").frame for f in (first, second, out)]
+    logits = [frame.set_index("id")["logit"].sort_index() for frame in read]
+    np.testing.assert_allclose(logits[2], (logits[0] + logits[1]) / 2, atol=1e-5)
+    reports = [Report.read(f / "report" / "report.json") for f in (first, second)]
+    aucs = np.array([report.overall["roc_auc"].value for report in reports], float)
+    mean, sd = aucs.mean(), aucs.std(ddof=1)
+    assert any(f"{mean:.3f} ± {sd:.3f}" in line for line in summary.headline)
+
+    said.clear()
+    run_pipeline(source, out, config, said.append, seeds=2)
+    assert all(line.endswith("done before, kept") for line in said)
+    run_pipeline(source, out, config, said.append, seeds=3)
+    assert "train, seed 43: done before, kept" in said
+    with pytest.raises(InputError, match="at least 2"):
+        run_pipeline(source, out, config, said.append, seeds=1)
+
+
 def test_a_damaged_output_is_made_again(
     finished: tuple[Path, list[str]], source: Path, config: Config
 ) -> None:

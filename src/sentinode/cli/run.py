@@ -18,6 +18,13 @@ def run_command(
     out: Annotated[Path, typer.Option("--out", help="Folder of all that is written.")],
     config: ConfigFile = None,
     overrides: Overrides = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Train this often, with seeds one higher each time: the report is of their mean, "
+            "compare/ has the spread."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option(help="Train anew where --out holds a network trained otherwise.")
     ] = False,
@@ -29,7 +36,7 @@ def run_command(
     from sentinode.pipeline import run_pipeline
 
     settings = config_of(config, overrides)
-    _tell(run_pipeline(source, out, settings, typer.echo, force=force))
+    _tell(run_pipeline(source, out, settings, typer.echo, seeds=seeds, force=force))
 
 
 def demo_command(
@@ -50,14 +57,17 @@ def _tell(summary: RunSummary) -> None:
     from sentinode.types import RESEARCH_USE_ONLY
 
     typer.echo("")
-    typer.echo(f"{'stage':12}{'wall time':>11}{'peak memory':>13}")
+    wide = max(12, *(len(name) + 1 for name in summary.stages))
+    typer.echo(f"{'stage':{wide}}{'wall time':>11}{'peak memory':>13}")
     for name, record in summary.stages.items():
         memory = f"{record.peak_bytes / 2**20:,.0f} MiB"
-        typer.echo(f"{name:12}{record.seconds:9.1f} s{memory:>13}")
+        typer.echo(f"{name:{wide}}{record.seconds:9.1f} s{memory:>13}")
     typer.echo("")
     for line in summary.headline:
         typer.echo(line)
     if summary.submission is not None:
         typer.echo(f"submission: {summary.submission}")
+    if summary.comparison is not None:
+        typer.echo(f"spread over seeds: {summary.comparison}")
     typer.echo(f"report: {summary.report}")
     typer.echo(RESEARCH_USE_ONLY)

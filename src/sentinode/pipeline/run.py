@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import final
 
 from sentinode.config import Config, resolved_toml
-from sentinode.core import folder_lock, hash_file, write_text
+from sentinode.core import folder_lock, hash_file, read_json, write_text
+from sentinode.errors import InputError
 from sentinode.pipeline.ledger import Ledger, StageRecord
 from sentinode.tables import CALIBRATION_FILE, PackedSet, Predictions, Report, Split
 
@@ -24,12 +25,14 @@ class RunSummary:
 
     Attributes:
         report: The page to read.
+        comparison: The page with the spread over seeds, where there are several.
         submission: The Kaggle submission, where the source has a sample of one.
         headline: The figures that matter most, a line each.
         stages: Wall time and memory of each stage, by name.
     """
 
     report: Path
+    comparison: Path | None
     submission: Path | None
     headline: tuple[str, ...]
     stages: dict[str, StageRecord]
@@ -41,27 +44,70 @@ def run_pipeline(
     config: Config,
     say: Callable[[str], None] = print,
     *,
+    seeds: int | None = None,
     force: bool = False,
 ) -> RunSummary:
     """Do all stages from a source's files to a report; a stage that is done is kept.
+
+    With several seeds each has its network, predictions and report in a folder ``seed-42``; the
+    predictions, report and submission of ``out`` are then those of their mean, and ``compare``
+    has each figure's mean and standard deviation.
 
     Args:
         source: Kaggle's layout or class folders.
         out: Folder of everything that is written.
         config: Settings of all stages.
         say: Called with one line for each stage.
+        seeds: How many seeds to train with, ``train.seed`` and those after it, at least 2.
         force: Train anew where ``out`` holds a network trained otherwise, which is refused else.
 
     Raises:
+        InputError: One seed where several are asked for.
         SentinodeError: The input cannot be used, or the machine has no room; what was finished
             is kept.
     """
+    if seeds is not None and seeds < 2:
+        raise InputError(f"the spread over seeds needs at least 2 of them, got {seeds}")
     with folder_lock(out):
         write_text(out / "config.toml", resolved_toml(config))
         job = _Job(source, out, config, say, force)
         job.prepare()
-        job.learn()
-        return job.tell()
+        if seeds is None:
+            job.learn(job.whole, config)
+            return job.tell(job.whole.run)
+        first = config.train.seed
+        places = {s: _Place(out / f"seed-{s}", s) for s in range(first, first + seeds)}
+        for seed, place in places.items():
+            seeded = config.train.model_copy(update={"seed": seed})
+            job.learn(place, config.model_copy(update={"train": seeded}))
+            job.evaluate(place, place.run)
+        members = list(places.values())
+        job.join(members)
+        return job.tell(None, job.compare(members))
+
+
+@final
+@dataclass(frozen=True)
+class _Place:
+    """Where a network, its predictions and its report lie, and the names of their stages."""
+
+    folder: Path
+    seed: int | None = None
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.parquet"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
+
+    def stage(self, name: str) -> str:
+        return name if self.seed is None else f"{name}, seed {self.seed}"
 
 
 @final
@@ -72,8 +118,8 @@ class _Job:
         self, source: Path, out: Path, config: Config, say: Callable[[str], None], force: bool
     ) -> None:
         self.source, self.config, self.force = source, config, force
-        self.set, self.run, self.report = out / "set", out / "run", out / "report"
-        self.predictions, self.submission = out / "predictions.parquet", out / "submission.csv"
+        self.set, self.whole = out / "set", _Place(out)
+        self.submission, self.comparison = out / "submission.csv", out / "compare"
         self.ledger = Ledger(out, say)
 
     def prepare(self) -> None:
@@ -104,14 +150,13 @@ class _Job:
             lambda: data.split(PackedSet.open(self.set), self.config.split),
         )
 
-    def learn(self) -> None:
+    def learn(self, place: _Place, config: Config) -> None:
         """Split set -> network -> predictions."""
         from sentinode.train import train, weights_behind
 
         opened, split = PackedSet.open(self.set), Split.read(self.set / "split.json")
-        config = self.config
         self.ledger.stage(
-            "train",
+            place.stage("train"),
             {
                 "config": [
                     section.fingerprint()
@@ -121,75 +166,145 @@ class _Job:
                 "split": split.hash,
                 **weights_behind(config.train),
             },
-            [self.run / name for name in ("run.json", "model.safetensors", "history.csv")],
-            lambda: train(opened, split, config, self.run, force=self.force),
+            [place.run / name for name in ("run.json", "model.safetensors", "history.csv")],
+            lambda: train(opened, split, config, place.run, force=self.force),
         )
         self.ledger.stage(
-            "predict",
+            place.stage("predict"),
             {
                 "config": config.predict.fingerprint(),
                 "set": opened.meta.content_hash,
                 "split": split.hash,
-                "weights": hash_file(self.run / "model.safetensors"),
-                **self._calibration(),
+                "weights": hash_file(place.run / "model.safetensors"),
+                **_calibration(place.run),
             },
-            [self.predictions, self.predictions.with_suffix(".csv")],
-            self._predict,
+            _predicted(place),
+            lambda: self._predict(place),
         )
 
-    def tell(self) -> RunSummary:
-        """Predictions -> report and submission."""
+    def evaluate(self, place: _Place, run: Path | None) -> None:
+        """Predictions, and the run they are of, -> report."""
+        self.ledger.stage(
+            place.stage("evaluate"),
+            {
+                "config": self.config.evaluate.fingerprint(),
+                "predictions": hash_file(place.predictions),
+                "run": hash_file(run / "run.json") if run is not None else None,
+            },
+            [place.report / "report.html", place.report / "report.json"],
+            lambda: self._evaluate(place, run),
+        )
+
+    def join(self, members: list[_Place]) -> None:
+        """Predictions of every seed -> their mean."""
+        from sentinode.predict import ensemble, write_predictions
+
+        def work() -> None:
+            read = {str(place.seed): Predictions.read(place.predictions) for place in members}
+            made = ensemble(read)
+            for path in _predicted(self.whole):
+                write_predictions(made, path)
+
+        self.ledger.stage(
+            "ensemble",
+            {"members": [hash_file(place.predictions) for place in members]},
+            _predicted(self.whole),
+            work,
+        )
+
+    def compare(self, members: list[_Place]) -> Path:
+        """Networks and predictions of every seed -> the spread of their figures."""
+        from sentinode.compare import compare, find_candidates, write_comparison
+
+        opened, config = PackedSet.open(self.set), self.config.evaluate
+        page = self.comparison / "compare.html"
+        self.ledger.stage(
+            "compare",
+            {
+                "config": config.fingerprint(),
+                "predictions": [hash_file(place.predictions) for place in members],
+                "runs": [hash_file(place.run / "run.json") for place in members],
+            },
+            [page, self.comparison / "compare.json"],
+            lambda: write_comparison(
+                compare(
+                    find_candidates([str(place.run) for place in members]), config, packed=opened
+                ),
+                self.comparison,
+            ),
+        )
+        return page
+
+    def tell(self, run: Path | None, comparison: Path | None = None) -> RunSummary:
+        """Predictions, of one run or of a mean, -> report and submission."""
         from sentinode.evaluate import headline_lines
         from sentinode.export import submission
 
-        made = hash_file(self.predictions)
-        files = [self.report / "report.html", self.report / "report.json"]
-        self.ledger.stage(
-            "evaluate",
-            {
-                "config": self.config.evaluate.fingerprint(),
-                "predictions": made,
-                "run": hash_file(self.run / "run.json"),
-            },
-            files,
-            self._evaluate,
-        )
-        sample = self.source / SAMPLE_SUBMISSION
+        self.evaluate(self.whole, run)
+        predictions, sample = self.whole.predictions, self.source / SAMPLE_SUBMISSION
         if sample.is_file():
             self.ledger.stage(
                 "submission",
-                {"predictions": made, "sample": hash_file(sample)},
+                {"predictions": hash_file(predictions), "sample": hash_file(sample)},
                 [self.submission],
-                lambda: submission(Predictions.read(self.predictions), sample, self.submission),
+                lambda: submission(Predictions.read(predictions), sample, self.submission),
             )
         return RunSummary(
-            report=files[0],
+            report=self.whole.report / "report.html",
+            comparison=comparison,
             submission=self.submission if sample.is_file() else None,
-            headline=tuple(headline_lines(Report.read(files[1]))),
+            headline=(
+                *headline_lines(Report.read(self.whole.report / "report.json")),
+                *(_spread(comparison.with_suffix(".json")) if comparison is not None else ()),
+            ),
             stages=self.ledger.records,
         )
 
-    def _calibration(self) -> dict[str, str]:
-        path = self.run / CALIBRATION_FILE
-        return {"calibration": hash_file(path)} if path.is_file() else {}
-
-    def _predict(self) -> None:
+    def _predict(self, place: _Place) -> None:
         from sentinode.models import Run
         from sentinode.predict import predict_set
 
-        made = predict_set(Run.open(self.run), PackedSet.open(self.set), self.config)
-        made.write(self.predictions.with_suffix(".csv"))
-        made.write(self.predictions)
+        made = predict_set(Run.open(place.run), PackedSet.open(self.set), self.config)
+        for path in _predicted(place):
+            made.write(path)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, place: _Place, run: Path | None) -> None:
         from sentinode.evaluate import evaluate, write_report
 
         packed = PackedSet.open(self.set)
         report = evaluate(
-            Predictions.read(self.predictions),
+            Predictions.read(place.predictions),
             self.config.evaluate,
             packed=packed,
             split=Split.read(self.set / "split.json"),
-            run_folder=self.run,
+            run_folder=run,
         )
-        write_report(report, self.report, packed=packed)
+        write_report(report, place.report, packed=packed)
+
+
+def _spread(comparison: Path) -> list[str]:
+    """Say how far the figures of single seeds lie apart."""
+    from sentinode.compare import Comparison
+
+    said = []
+    for group in Comparison.model_validate(read_json(comparison)).groups:
+        figures = {"ROC AUC": (group.auc.value, group.auc_sd)}
+        for name, key in (("accuracy", "test_accuracy"), ("validation AUC", "valid_auc")):
+            if (mean := group.means.get(key)) is not None:
+                figures[name] = (mean.mean, mean.sd)
+        said.append(f"{len(group.runs)} seeds, each alone, mean ± standard deviation:")
+        said += [
+            f"  {name:15}{value:.3f} ± {sd:.3f}"
+            for name, (value, sd) in figures.items()
+            if value is not None and sd is not None
+        ]
+    return said
+
+
+def _predicted(place: _Place) -> list[Path]:
+    return [place.predictions.with_suffix(".csv"), place.predictions]
+
+
+def _calibration(run: Path) -> dict[str, str]:
+    path = run / CALIBRATION_FILE
+    return {"calibration": hash_file(path)} if path.is_file() else {}
