@@ -18,6 +18,7 @@ from sentinode.stain import (
     estimate_pooled,
     fit_target,
     jitter,
+    mix_stains,
     normalise,
     optical_density,
     to_rgb,
@@ -29,13 +30,13 @@ TRUE = np.array([[0.62, 0.68, 0.39], [0.18, 0.94, 0.29]])
 TRUE /= np.linalg.norm(TRUE, axis=1, keepdims=True)
 
 
-def mixed(seed: int = 0, side: int = 96) -> Any:
+def mixed(seed: int = 0, side: int = 96, vectors: Any = TRUE) -> Any:
     """A patch of two stains with known vectors, each alone in some pixels."""
     rng = np.random.default_rng(seed)
     amounts = rng.gamma(2.0, 0.4, (2, side, side))
     amounts[0] *= rng.random((side, side)) < 0.5
     amounts[1] *= rng.random((side, side)) < 0.8
-    return to_rgb(np.einsum("khw,kc->hwc", amounts, TRUE))
+    return to_rgb(np.einsum("khw,kc->hwc", amounts, vectors))
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,34 @@ def test_jitter_is_seeded_and_stays_near(images: Any) -> None:
     assert 0 < weak < strong < 60
     tensor = jitter(torch.from_numpy(images), np.random.default_rng(1)).numpy()
     assert np.abs(tensor.astype(int) - drawn(1)).max() <= 1
+
+
+def test_mixing_stains_changes_their_colour_and_nothing_else() -> None:
+    other = np.array([[0.75, 0.6, 0.28], [0.3, 0.9, 0.32]])
+    other /= np.linalg.norm(other, axis=1, keepdims=True)
+    glass = np.full((96, 96, 3), 240, np.uint8)
+    batch = np.stack([mixed(0), mixed(1, vectors=other), glass])
+    seed = next(  # of the draw in which the first two are each other's partners
+        s for s in range(99) if np.random.default_rng(s).permutation(3).tolist() == [1, 0, 2]
+    )
+    rng = np.random.default_rng(seed)
+    rng.permutation(3)
+    share = rng.uniform(0, 1, 3)
+
+    out = mix_stains(batch, np.random.default_rng(seed))
+    assert (out[2] == glass).all()
+    own = estimate(batch)[:2].astype(float)
+    for i, (mine, theirs) in enumerate(((own[0], own[1]), (own[1], own[0]))):
+        expected = mine + share[i] * (theirs - mine)
+        amounts = optical_density(batch[i]).reshape(-1, 3) @ np.linalg.pinv(mine)
+        aims = optical_density(batch[i]).reshape(-1, 3) + amounts @ (expected - mine)
+        assert np.abs(out[i].reshape(-1, 3).astype(int) - to_rgb(aims)).max() <= 1
+        aimed = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+        assert (angles(estimate(out[i : i + 1])[0], aimed) < 0.5).all()
+        assert (angles(aimed, mine) > 1).all()
+    assert np.abs(mix_stains(batch, rng, furthest=0).astype(int) - batch).max() <= 1
+    tensor = mix_stains(torch.from_numpy(batch), np.random.default_rng(seed)).numpy()
+    assert np.abs(tensor.astype(int) - out).max() <= 1
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -100,6 +100,17 @@ def test_stain_and_light_change_each_patch_by_itself_within_their_limits() -> No
     assert torch.equal(stained, changed(batch, stain=0.3, stain_offset=0.05).float())
 
 
+def test_stains_are_taken_from_other_patches_of_the_batch() -> None:
+    rng = np.random.default_rng(0)
+    amounts = rng.gamma(2.0, 0.4, (6, 32, 32, 2)) * (rng.random((6, 32, 32, 2)) < 0.7)
+    vectors = np.array([[0.6, 0.7, 0.35], [0.2, 0.93, 0.3]]) + rng.normal(0, 0.05, (6, 2, 3))
+    batch = torch.from_numpy((240 * np.exp(-amounts @ vectors[:, None])).astype(np.uint8))
+    out = changed(batch, stain_mix=1.0)
+    assert torch.equal(out, changed(batch, stain_mix=1.0))
+    assert (out != batch).flatten(1).any(1).sum() >= 4  # one may be drawn for itself
+    assert (out.float() - batch.float()).abs().mean() < 25
+
+
 def test_mixing_keeps_the_larger_share_of_each_patch() -> None:
     inputs = torch.eye(6).reshape(6, 6, 1, 1)
     targets = torch.tensor([0.0, 1, 0, 1, 0, 1])

@@ -195,6 +195,14 @@ class AugmentConfig(Section):
     stain_offset: float = Field(
         0.0, ge=0, le=1, description="Largest amount of each stain added, in optical density."
     )
+    stain_mix: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Largest share of the way that the colours of both stains go toward those of "
+        "another patch of the batch.",
+        json_schema_extra=LATER,
+    )
     light: float = Field(
         0.0, ge=0, le=1, description="Largest relative change of the light in R, G and B."
     )

@@ -6,7 +6,7 @@ given; this package itself imports no PyTorch.
 
 from sentinode.stain.density import BACKGROUND, optical_density, to_rgb
 from sentinode.stain.estimates import METHODS, Method, estimate, estimate_pooled
-from sentinode.stain.jitter import HED, jitter
+from sentinode.stain.jitter import HED, jitter, mix_stains
 from sentinode.stain.target import StainTarget, common_target, fit_target, normalise
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "estimate_pooled",
     "fit_target",
     "jitter",
+    "mix_stains",
     "normalise",
     "optical_density",
     "to_rgb",

@@ -1,4 +1,4 @@
-"""Random change of the stains' strength, for training."""
+"""Random change of the stains' strength and colour, for training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
-from sentinode.stain.density import check_images, optical_density, to_rgb
+from sentinode.stain.density import (
+    BACKGROUND,
+    check_images,
+    optical_density,
+    patches,
+    planes,
+    to_rgb,
+)
+from sentinode.stain.estimates import estimate, unmix
 
-__all__ = ["HED", "jitter"]
+__all__ = ["HED", "jitter", "mix_stains"]
 
 HED: NDArray[np.float64] = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 """Optical density of haematoxylin, eosin and DAB by R, G and B (Ruifrok and Johnston, 2001)."""
@@ -49,3 +57,31 @@ def jitter(
     flat = optical_density(images, 256.0).reshape(images.shape[0], -1, 3)
     moved = (flat @ unmix) * (1 + sigma_alpha * scale) + sigma_beta * shift
     return to_rgb(moved @ mix, 256.0).reshape(images.shape)
+
+
+def mix_stains(images: Any, rng: np.random.Generator, *, furthest: float = 1.0) -> Any:
+    """Give each patch's haematoxylin and eosin the colour of another patch's, part of the way.
+
+    Stain vectors are Macenko's; how much of each stain lies where stays as it is, and so does
+    what the two vectors do not explain. A patch whose stains, or whose partner's, cannot be told
+    apart comes back as it is.
+
+    Args:
+        images: uint8 (N, H, W, 3), RGB, on any device; partners are drawn among them.
+        rng: Draws on the host, so that every device gets the same.
+        furthest: Largest share of the way, 0..1; each patch's is drawn uniformly below it.
+
+    Returns:
+        uint8 (N, H, W, 3).
+    """
+    check_images(images)
+    xp = array_namespace(images)
+    own = estimate(images)
+    partners = xp.asarray(rng.permutation(images.shape[0]), device=device(images))
+    share = rng.uniform(0, furthest, (images.shape[0], 1, 1)).astype(np.float32)
+    turn = xp.asarray(share, device=device(images)) * (xp.take(own, partners, axis=0) - own)
+    known = xp.all(xp.isfinite(turn.reshape(-1, 6)), axis=1)[:, None, None]
+    density = optical_density(planes(images), BACKGROUND)
+    added = xp.matrix_transpose(turn) @ unmix(density, own)
+    moved = density + xp.where(known, added, xp.zeros_like(density))
+    return patches(to_rgb(moved, BACKGROUND), images)

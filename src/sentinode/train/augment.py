@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from sentinode.config import AugmentConfig
-from sentinode.stain import jitter
+from sentinode.stain import jitter, mix_stains
 
 __all__ = ["augmented", "interpolated", "mixed"]
 
@@ -34,6 +34,8 @@ def augmented(batch: Tensor, settings: AugmentConfig, rng: np.random.Generator) 
         batch = _moved(batch, settings, rng)
     if settings.turn or settings.zoom:
         batch = _warped(batch, settings, rng)
+    if settings.stain_mix:
+        batch = mix_stains(batch, rng, furthest=settings.stain_mix)
     if settings.stain or settings.stain_offset:
         batch = jitter(batch, rng, sigma_alpha=settings.stain, sigma_beta=settings.stain_offset)
     if settings.light:
