@@ -113,6 +113,11 @@ def test_error_is_one_line_and_exit_code_2(tmp_path):
     assert done.stderr.startswith("sentinode: error: no predictions at no.csv")
 
 
+def test_a_folder_in_place_of_predictions(tmp_path):
+    with pytest.raises(InputError, match=r"got the folder .* sentinode predict makes"):
+        called(tmp_path, "--out", tmp_path / "out")
+
+
 def test_a_file_where_the_report_should_go(tmp_path):
     (tmp_path / "p.csv").write_text("id,probability,label\nx,0.5,1\n")
     with pytest.raises(InputError, match="is a file, expected a folder"):

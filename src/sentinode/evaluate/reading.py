@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from sentinode.core import nearest
-from sentinode.errors import InputError, MissingInputError
+from sentinode.errors import InputError
 from sentinode.tables import Predictions
-from sentinode.tables.frames import read_parquet
+from sentinode.tables.frames import check_is_file, read_parquet
 
 __all__ = ["COLUMNS", "ReadPredictions", "column_names", "read_labels", "read_predictions"]
 
@@ -89,8 +89,7 @@ def read_labels(path: Path, names: Mapping[str, str] | None = None) -> pd.DataFr
 def _table(path: Path, names: Mapping[str, str], what: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     if path.suffix.lower() == ".parquet":
         return read_parquet(path, what)
-    if not path.is_file():
-        raise MissingInputError(f"no {what} at {path}")
+    check_is_file(path, what)
     texts = {theirs: "string" for name in TEXT for theirs in (name, names.get(name, name))}
     try:
         return pd.read_csv(path, sep=_separator(path), dtype=texts), {}

@@ -14,6 +14,7 @@ from sentinode.explain.fields import Field, fields_of
 from sentinode.explain.filters import kernels_of
 from sentinode.explain.hooks import outputs_of
 from sentinode.models import ModelSpec, Network
+from sentinode.models.encoders import EncoderNetwork
 
 __all__ = ["COVERED", "Chosen", "choose_layer", "shapes_of"]
 
@@ -78,15 +79,16 @@ def choose_layer(network: Network, spec: ModelSpec, name: str | None = None) -> 
     field = fields[wanted]
     if name is not None:
         return Chosen(wanted, field, f"layer {wanted}, as asked for")
+    last = "its last map" if isinstance(network, EncoderNetwork) else "the last convolution"
     if field.covered >= COVERED:
-        return Chosen(wanted, field, f"layer {wanted}, the last convolution")
+        return Chosen(wanted, field, f"layer {wanted}, {last}")
     for earlier in reversed(before):
         if fields[earlier].covered >= COVERED:
             return Chosen(
                 earlier,
                 fields[earlier],
                 f"layer {earlier}, the last whose positions span {COVERED:.0%} of the patch; those "
-                f"of the last convolution, {wanted}, do not",
+                f"of {last}, {wanted}, do not",
             )
     return Chosen(wanted, field, f"layer {wanted}; no layer before it spans more of the patch")
 

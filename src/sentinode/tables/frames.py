@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from sentinode.core import atomic_path
 from sentinode.errors import InputError, MissingInputError
 
-__all__ = ["read_parquet", "typed", "write_parquet"]
+__all__ = ["check_is_file", "read_parquet", "typed", "write_parquet"]
 
 _NOTE = b"sentinode"
 
@@ -47,15 +47,29 @@ def write_parquet(path: Path, frame: pd.DataFrame, note: Mapping[str, Any]) -> N
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
 
+def check_is_file(path: Path, what: str) -> None:
+    """Refuse a path where no table can be.
+
+    Raises:
+        MissingInputError: There is nothing.
+        InputError: It is a folder, as a packed set is.
+    """
+    if path.is_dir():
+        raise InputError(
+            f"expected a file of {what}, got the folder {path}; sentinode predict makes predictions"
+        )
+    if not path.is_file():
+        raise MissingInputError(f"no {what} at {path}")
+
+
 def read_parquet(path: Path, what: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a table and its note.
 
     Raises:
         MissingInputError: There is no such file.
-        InputError: It is no Parquet file, or is cut short.
+        InputError: It is a folder, no Parquet file, or cut short.
     """
-    if not path.is_file():
-        raise MissingInputError(f"no {what} at {path}")
+    check_is_file(path, what)
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sentinode.core import atomic_path
-from sentinode.errors import InputError, MissingInputError
-from sentinode.tables.frames import read_parquet, typed, write_parquet
+from sentinode.errors import InputError
+from sentinode.tables.frames import check_is_file, read_parquet, typed, write_parquet
 
 __all__ = ["PREDICTION_DTYPES", "Predictions"]
 
@@ -71,12 +71,11 @@ class Predictions:
 
         Raises:
             MissingInputError: There is no such file.
-            InputError: As of :meth:`make`, or a damaged file.
+            InputError: As of :meth:`make`, a damaged file, or a folder.
         """
         if path.suffix.lower() == ".parquet":
             return cls.make(*read_parquet(path, "predictions"))
-        if not path.is_file():
-            raise MissingInputError(f"no predictions at {path}")
+        check_is_file(path, "predictions")
         try:
             frame = pd.read_csv(path, dtype={"id": "string", "slide": "string"})
         except (ValueError, UnicodeDecodeError) as error:
