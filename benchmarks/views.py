@@ -13,6 +13,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,8 @@ from sentinode.predict import forward
 from sentinode.stain import jitter
 from sentinode.tables import PackedSet, Split
 from sentinode.train.augment import interpolated
+
+View = Callable[[Tensor], Tensor]
 
 BATCH = 64
 STAIN, OFFSET = 0.15, 0.04  # a light change, beside those of training
@@ -51,18 +54,21 @@ def stained(seed: int) -> View:
     return lambda patches: jitter(patches, rng, sigma_alpha=STAIN, sigma_beta=OFFSET)
 
 
-View = Callable[[Tensor], Tensor]
-VIEWS: dict[str, View] = {
-    "as it lies": lambda patches: patches,
-    "45 degrees": moved(45),
-    "22.5 degrees": moved(22.5),
-    "67.5 degrees": moved(67.5),
-    "8 % nearer": moved(size=0.92),
-    "8 % farther": moved(size=1.08),
-    "2 px right and down": moved(shift=(2, 2)),
-    "2 px left and up": moved(shift=(-2, -2)),
-    "other stains": stained(0),
-}
+def views() -> dict[str, View]:
+    """Return every view by name; its draws begin anew, so that all runs see the same."""
+    return {
+        "as it lies": lambda patches: patches,
+        "45 degrees": moved(45),
+        "22.5 degrees": moved(22.5),
+        "67.5 degrees": moved(67.5),
+        "8 % nearer": moved(size=0.92),
+        "8 % farther": moved(size=1.08),
+        "2 px right and down": moved(shift=(2, 2)),
+        "2 px left and up": moved(shift=(-2, -2)),
+        "other stains": stained(0),
+    }
+
+
 ANGLES = ("as it lies", "45 degrees", "22.5 degrees", "67.5 degrees")
 
 
@@ -77,17 +83,22 @@ def main() -> None:
     given = parser.parse_args()
     packed = PackedSet.open(given.set)
     frame = packed.manifest.frame
-    folds = Split.read(given.set / "split.json").folds_of(frame["id"])
+    split = Split.read(given.set / "split.json")
+    folds = split.folds_of(frame["id"])
     rows = np.flatnonzero(packed.manifest.usable & (folds == given.fold).to_numpy(bool))
     labels = frame["label"].iloc[rows].to_numpy(float)
     named = [tuple(name.rpartition("=")[::2]) for name in given.runs]
     runs = {name or place: place for name, place in named}
+    if len(runs) < len(named):
+        parser.error("two runs have one name; give them as NAME=FOLDER")
     logits = {
-        (name, view): seen(place, view, packed, rows, given.precision)
+        (name, view): seen(place, view, change, packed, rows, given.precision)
         for name, place in runs.items()
-        for view in VIEWS
+        for view, change in views().items()
     }
     result = {
+        "set": packed.meta.content_hash,
+        "split": split.hash,
         "patches": len(rows),
         "fold": given.fold,
         "precision": given.precision,
@@ -107,14 +118,21 @@ def main() -> None:
         kept.to_parquet(given.keep, index=False, compression="zstd")
 
 
-def seen(place: str, view: str, packed: PackedSet, rows: np.ndarray, precision: str) -> np.ndarray:
+def seen(
+    place: str,
+    name: str,
+    change: View,
+    packed: PackedSet,
+    rows: np.ndarray,
+    precision: Literal["bfloat16", "float32"],
+) -> np.ndarray:
     """Return a run's logits, float32 (N,), of patches under one view."""
     run = resolve_run(place)
     compute = choose_compute("cpu", precision, 0)
     network = run.load()
     compute.place(network)
-    with Progress(f"{run.spec.name}, {view}", len(rows)) as progress:
-        shown = (VIEWS[view](batch) for batch in batches(packed.images, rows, BATCH))
+    with Progress(f"{run.spec.name}, {name}", len(rows)) as progress:
+        shown = (change(batch) for batch in batches(packed.images, rows, BATCH))
         return forward(network, shown, run.spec.preprocess, compute, progress.advance)
 
 
@@ -127,12 +145,12 @@ def scored(
         total = sum(logits[name, view] for name in names for view in views)
         return round(float(roc_auc_score(labels, total)), 4)
 
-    plain, *others = VIEWS
+    plain, *others = views()
     return {
-        **{view: auc(view) for view in VIEWS},
+        **{view: auc(view) for view in views()},
         **{f"{plain} + {view}": auc(plain, view) for view in others},
         "four angles": auc(*ANGLES),
-        "all views": auc(*VIEWS),
+        "all views": auc(*views()),
     }
 
 

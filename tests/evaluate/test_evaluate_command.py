@@ -114,7 +114,12 @@ def test_error_is_one_line_and_exit_code_2(tmp_path):
 
 
 def test_a_folder_in_place_of_predictions(tmp_path):
-    with pytest.raises(InputError, match=r"got the folder .* sentinode predict makes"):
+    with pytest.raises(
+        InputError, match=f"expected a file of predictions, got the folder {tmp_path}$"
+    ):
+        called(tmp_path, "--out", tmp_path / "out")
+    (tmp_path / "predictions.parquet").touch()
+    with pytest.raises(InputError, match=f"; take {tmp_path / 'predictions.parquet'}"):
         called(tmp_path, "--out", tmp_path / "out")
 
 

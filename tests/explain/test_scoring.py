@@ -159,7 +159,7 @@ def test_cascade_draws_a_pretrained_encoder_anew_too(tmp_path: Path) -> None:
     patch = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
     found = cascade(e, patch, e.maps(patch), seed=1)  # the head is drawn as it was
     assert (found["sanity_100"] < 0.9).all()
-    assert choose_layer(run.load(), run.spec).said == "layer encoder.maps, its last map"
+    assert choose_layer(run.load(), run.spec).said == "layer encoder.maps, the encoder's map"
 
 
 def test_scores_of_a_run(tmp_path: Path) -> None:

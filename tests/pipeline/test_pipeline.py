@@ -150,8 +150,22 @@ def test_several_seeds_share_the_set_and_are_told_apart(
     said.clear()
     run_pipeline(source, out, config, said.append, seeds=2)
     assert all(line.endswith("done before, kept") for line in said)
-    run_pipeline(source, out, config, said.append, seeds=3)
-    assert "train, seed 43: done before, kept" in said
+    (out / "compare" / "compare.html").unlink()
+    said.clear()
+    summary = run_pipeline(source, out, config, said.append, seeds=3)
+    again = [line.partition(":")[0] for line in said if "kept" not in line]
+    own = ("train, seed 44", "predict, seed 44", "evaluate, seed 44")
+    assert again == [*own, "ensemble", "compare", "evaluate", "submission"]
+    assert len(summary.stages) == len(said)
+    fewer = run_pipeline(source, out, config, lambda _: None, seeds=2)
+    assert "train, seed 44" not in fewer.stages
+
+    before = (out / "predictions.parquet").read_bytes()
+    with pytest.raises(InputError, match="several seeds"):
+        run_pipeline(source, out, config, said.append)
+    with pytest.raises(InputError, match="one seed"):
+        run_pipeline(source, alone, config, said.append, seeds=2)
+    assert (out / "predictions.parquet").read_bytes() == before
     with pytest.raises(InputError, match="at least 2"):
         run_pipeline(source, out, config, said.append, seeds=1)
 

@@ -210,6 +210,11 @@ def test_mixing_stains_changes_their_colour_and_nothing_else() -> None:
         aimed = expected / np.linalg.norm(expected, axis=1, keepdims=True)
         assert (angles(estimate(out[i : i + 1])[0], aimed) < 0.5).all()
         assert (angles(aimed, mine) > 1).all()
+    near = TRUE[[0, 0]] + np.array([[0, 0, 0], [-0.05, 0.05, 0]])  # some 4 degrees apart
+    batch[1] = mixed(1, vectors=near / np.linalg.norm(near, axis=1, keepdims=True))
+    assert np.isfinite(estimate(batch[1:2])).all()
+    assert (mix_stains(batch, np.random.default_rng(seed)) == batch).all()
+    batch[1] = mixed(1, vectors=other)
     assert np.abs(mix_stains(batch, rng, furthest=0).astype(int) - batch).max() <= 1
     tensor = mix_stains(torch.from_numpy(batch), np.random.default_rng(seed)).numpy()
     assert np.abs(tensor.astype(int) - out).max() <= 1

@@ -79,7 +79,7 @@ def choose_layer(network: Network, spec: ModelSpec, name: str | None = None) -> 
     field = fields[wanted]
     if name is not None:
         return Chosen(wanted, field, f"layer {wanted}, as asked for")
-    last = "its last map" if isinstance(network, EncoderNetwork) else "the last convolution"
+    last = "the encoder's map" if isinstance(network, EncoderNetwork) else "the last convolution"
     if field.covered >= COVERED:
         return Chosen(wanted, field, f"layer {wanted}, {last}")
     for earlier in reversed(before):

@@ -44,12 +44,17 @@ class Ledger:
     Args:
         folder: The run's folder.
         say: Called with one line for each stage that is kept or finished.
+
+    Attributes:
+        records: Every stage that was ever finished there, by name.
+        visited: Those that this job kept or finished, in its order.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder, self._say = folder, say
         self._path = folder / "stages.json"
         self.records = self._read()
+        self.visited: dict[str, StageRecord] = {}
 
     def stage(
         self,
@@ -69,11 +74,12 @@ class Ledger:
         fingerprint = hash_json({"sentinode": __version__, **depends_on})
         record = self.records.get(name)
         if record and record.fingerprint == fingerprint and self._stands(record, outputs):
+            self.visited[name] = record
             self._say(f"{name}: done before, kept")
             return
         with Watch() as watch:
             work()
-        self.records[name] = StageRecord(
+        self.visited[name] = self.records[name] = StageRecord(
             fingerprint=fingerprint,
             outputs={p.relative_to(self._folder).as_posix(): _state(p) for p in outputs},
             seconds=round(watch.seconds, 2),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from sentinode.config import Config, resolved_toml
+from sentinode.config import Config, changed, resolved_toml
 from sentinode.core import folder_lock, hash_file, read_json, write_text
 from sentinode.errors import InputError
 from sentinode.pipeline.ledger import Ledger, StageRecord
@@ -51,7 +51,7 @@ def run_pipeline(
 
     With several seeds each has its network, predictions and report in a folder ``seed-42``; the
     predictions, report and submission of ``out`` are then those of their mean, and ``compare``
-    has each figure's mean and standard deviation.
+    has means and standard deviations.
 
     Args:
         source: Kaggle's layout or class folders.
@@ -62,13 +62,15 @@ def run_pipeline(
         force: Train anew where ``out`` holds a network trained otherwise, which is refused else.
 
     Raises:
-        InputError: One seed where several are asked for.
+        InputError: One seed where several are asked for, or ``out`` holds a job with one seed
+            where this one has several, or the other way round.
         SentinodeError: The input cannot be used, or the machine has no room; what was finished
             is kept.
     """
     if seeds is not None and seeds < 2:
         raise InputError(f"the spread over seeds needs at least 2 of them, got {seeds}")
     with folder_lock(out):
+        _check_alike(out, several=seeds is not None)
         write_text(out / "config.toml", resolved_toml(config))
         job = _Job(source, out, config, say, force)
         job.prepare()
@@ -78,8 +80,7 @@ def run_pipeline(
         first = config.train.seed
         places = {s: _Place(out / f"seed-{s}", s) for s in range(first, first + seeds)}
         for seed, place in places.items():
-            seeded = config.train.model_copy(update={"seed": seed})
-            job.learn(place, config.model_copy(update={"train": seeded}))
+            job.learn(place, changed(config, {"train.seed": seed}))
             job.evaluate(place, place.run)
         members = list(places.values())
         job.join(members)
@@ -197,13 +198,13 @@ class _Job:
 
     def join(self, members: list[_Place]) -> None:
         """Predictions of every seed -> their mean."""
-        from sentinode.predict import ensemble, write_predictions
+        from sentinode.predict import ensemble
 
         def work() -> None:
             read = {str(place.seed): Predictions.read(place.predictions) for place in members}
             made = ensemble(read)
             for path in _predicted(self.whole):
-                write_predictions(made, path)
+                made.write(path)
 
         self.ledger.stage(
             "ensemble",
@@ -214,7 +215,19 @@ class _Job:
 
     def compare(self, members: list[_Place]) -> Path:
         """Networks and predictions of every seed -> the spread of their figures."""
-        from sentinode.compare import compare, find_candidates, write_comparison
+        from sentinode.compare import Candidate, compare, write_comparison
+        from sentinode.models import Run
+
+        def work() -> None:
+            candidates = [
+                Candidate(
+                    f"{self.config.model.name}/seed-{place.seed}",
+                    Run.open(place.run),
+                    Predictions.read(place.predictions),
+                )
+                for place in members
+            ]
+            write_comparison(compare(candidates, config, packed=opened), self.comparison)
 
         opened, config = PackedSet.open(self.set), self.config.evaluate
         page = self.comparison / "compare.html"
@@ -226,12 +239,7 @@ class _Job:
                 "runs": [hash_file(place.run / "run.json") for place in members],
             },
             [page, self.comparison / "compare.json"],
-            lambda: write_comparison(
-                compare(
-                    find_candidates([str(place.run) for place in members]), config, packed=opened
-                ),
-                self.comparison,
-            ),
+            work,
         )
         return page
 
@@ -257,7 +265,7 @@ class _Job:
                 *headline_lines(Report.read(self.whole.report / "report.json")),
                 *(_spread(comparison.with_suffix(".json")) if comparison is not None else ()),
             ),
-            stages=self.ledger.records,
+            stages=self.ledger.visited,
         )
 
     def _predict(self, place: _Place) -> None:
@@ -282,6 +290,16 @@ class _Job:
         write_report(report, place.report, packed=packed)
 
 
+def _check_alike(out: Path, *, several: bool) -> None:
+    """Refuse a folder whose results would stand beside others that they do not describe."""
+    if several and (out / "run").is_dir():
+        raise InputError(f"{out} holds a network of one seed; choose another --out for several")
+    if not several and any(out.glob("seed-*/run")):
+        raise InputError(
+            f"{out} holds networks of several seeds; give --seeds as before, or another --out"
+        )
+
+
 def _spread(comparison: Path) -> list[str]:
     """Say how far the figures of single seeds lie apart."""
     from sentinode.compare import Comparison
@@ -289,12 +307,12 @@ def _spread(comparison: Path) -> list[str]:
     said = []
     for group in Comparison.model_validate(read_json(comparison)).groups:
         figures = {"ROC AUC": (group.auc.value, group.auc_sd)}
-        for name, key in (("accuracy", "test_accuracy"), ("validation AUC", "valid_auc")):
+        for name, key in (("accuracy at 0.5", "test_accuracy"), ("validation AUC", "valid_auc")):
             if (mean := group.means.get(key)) is not None:
                 figures[name] = (mean.mean, mean.sd)
         said.append(f"{len(group.runs)} seeds, each alone, mean ± standard deviation:")
         said += [
-            f"  {name:15}{value:.3f} ± {sd:.3f}"
+            f"  {name:17}{value:.3f} ± {sd:.3f}"
             for name, (value, sd) in figures.items()
             if value is not None and sd is not None
         ]

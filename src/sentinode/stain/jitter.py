@@ -59,12 +59,17 @@ def jitter(
     return to_rgb(moved @ mix, 256.0).reshape(images.shape)
 
 
+LEAST_APART = np.cos(np.deg2rad(10))
+"""Cosine of the angle of two stains above which noise would be taken for their amounts; 98 of 100
+patches of PatchCamelyon have 12 to 32 degrees."""
+
+
 def mix_stains(images: Any, rng: np.random.Generator, *, furthest: float = 1.0) -> Any:
     """Give each patch's haematoxylin and eosin the colour of another patch's, part of the way.
 
     Stain vectors are Macenko's; how much of each stain lies where stays as it is, and so does
     what the two vectors do not explain. A patch whose stains, or whose partner's, cannot be told
-    apart comes back as it is.
+    apart, or lie within 10 degrees of each other, comes back as it is.
 
     Args:
         images: uint8 (N, H, W, 3), RGB, on any device; partners are drawn among them.
@@ -79,6 +84,8 @@ def mix_stains(images: Any, rng: np.random.Generator, *, furthest: float = 1.0) 
     own = estimate(images)
     partners = xp.asarray(rng.permutation(images.shape[0]), device=device(images))
     share = rng.uniform(0, furthest, (images.shape[0], 1, 1)).astype(np.float32)
+    near = xp.sum(own[:, 0, :] * own[:, 1, :], axis=1) > LEAST_APART
+    own = xp.where(near[:, None, None], float("nan") * own, own)
     turn = xp.asarray(share, device=device(images)) * (xp.take(own, partners, axis=0) - own)
     known = xp.all(xp.isfinite(turn.reshape(-1, 6)), axis=1)[:, None, None]
     density = optical_density(planes(images), BACKGROUND)

@@ -55,9 +55,9 @@ def check_is_file(path: Path, what: str) -> None:
         InputError: It is a folder, as a packed set is.
     """
     if path.is_dir():
-        raise InputError(
-            f"expected a file of {what}, got the folder {path}; sentinode predict makes predictions"
-        )
+        inside = path / f"{what}.parquet"
+        hint = f"; take {inside}" if inside.is_file() else ""
+        raise InputError(f"expected a file of {what}, got the folder {path}{hint}")
     if not path.is_file():
         raise MissingInputError(f"no {what} at {path}")
 

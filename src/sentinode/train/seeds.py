@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from sentinode.config import Config
+from sentinode.config import Config, changed
 from sentinode.core import write_json
 from sentinode.errors import InputError
 from sentinode.models import RECORD_FILE, ModelSpec, Run
@@ -53,7 +53,7 @@ def train_seeds(
         raise InputError(f"{out} holds a run of one seed; choose another --out for several")
     runs = []
     for seed in range(config.train.seed, config.train.seed + count):
-        seeded = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
+        seeded = changed(config, {"train.seed": seed})
         folder = out / f"seed-{seed}"
         runs.append(train(packed, split, seeded, folder, spec=spec, force=force))
     if first_process():
