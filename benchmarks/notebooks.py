@@ -1,6 +1,7 @@
 """The first notebook's experiments with three seeds, compared, and kept small enough to commit.
 
-    python benchmarks/notebooks.py SET OUT RESULTS [--scale 0.2] [--epochs 4] [--seeds 3]
+    python benchmarks/notebooks.py SET OUT RESULTS [--scale 0.2] [--epochs 5] [--seeds 3]
+        [--set KEY=VALUE]
 
 SET is a packed set with a fold test of other slides. OUT keeps the runs; started again after any
 interruption it goes on. RESULTS gets the comparison, the histories of all trainings in one table,
@@ -52,8 +53,9 @@ def main() -> None:
     for name in ("packed", "out", "results"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--scale", type=float, default=0.2)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], help="As of sentinode reproduce.")
     parser.add_argument("--so-far", action="store_true", help="compare what is there, train none")
     given = parser.parse_args()
     packed = PackedSet.open(given.packed)
@@ -65,7 +67,7 @@ def main() -> None:
             epochs=given.epochs,
             seeds=given.seeds,
             names=NAMES,
-            overrides=SETTINGS,
+            overrides=[*SETTINGS, *given.set],
         )
     finished = sorted(path.parent / "run" for path in given.out.glob("*/seed-*/result.json"))
     candidates = find_candidates([str(run) for run in finished])

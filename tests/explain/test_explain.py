@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sentinode.errors import InputError, MissingInputError
 from sentinode.explain import PICKS, Explained, How, explain, list_names, read_list
 from sentinode.explain.choosing import diverse, pick_rows, rows_of_list
 from sentinode.explain.explaining import outcome
+from sentinode.explain.page import explain_page
 from sentinode.models import Run
 from sentinode.predict import predict
 from sentinode.tables import PackedSet
@@ -134,6 +136,13 @@ def test_the_page_needs_nothing_else(explained: Explained) -> None:
     assert page.text.count("predicted") >= len(explained.table)
     assert len(re.findall('class="card"', text)) == len(explained.table)
     assert str(explained.note["out"]) not in text
+
+
+def test_an_empty_map_is_told_as_such(explained: Explained) -> None:
+    maps = np.ones_like(explained.maps)
+    maps[1] = -1.0
+    text = Page(explain_page(replace(explained, maps=maps))).text
+    assert text.count("no evidence for tumour anywhere: an empty map") == 1
 
 
 def test_again_is_the_same_bytes(

@@ -65,17 +65,22 @@ def _patches(explained: Explained) -> list[dict[str, Any]]:
                 "confidence": f"{row.confidence:.3f}",
                 "outcome": row.outcome,
                 "picked": row.picked,
-                "shares": [
-                    f"{name} {value:.0%}"
-                    for name, value in (("centre", row.centre), ("border", row.border))
-                    if not pd.isna(value)
-                ],
+                "attribution": _attribution(row.centre, row.border, explained, i),
                 "uri": uris[i],
                 "map": png_uri(coloured(explained.maps[i], explained.how.percentile)),
                 "inset": f"{max(0.0, 50 * (1 - 32 / side)):.3f}",
             }
         )
     return cards
+
+
+def _attribution(centre: float, border: float, explained: Explained, i: int) -> str:
+    """Say where a patch's map lies, and why one has nothing on it."""
+    if not (explained.maps[i] > 0).any():
+        return f"no evidence for {explained.how.direction} anywhere: an empty map"
+    shares = {"centre": centre, "border": border}
+    known = [f"{name} {share:.0%}" for name, share in shares.items() if not pd.isna(share)]
+    return "attribution: " + ", ".join(known) if known else ""
 
 
 def _made(note: dict[str, Any]) -> list[tuple[str, str]]:
