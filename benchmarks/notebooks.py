@@ -14,6 +14,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sentinode.compare import (
@@ -22,9 +23,22 @@ from sentinode.compare import (
     find_candidates,
     write_comparison,
 )
-from sentinode.config import EvaluateConfig
+from sentinode.config import EvaluateConfig, changed, load_config
+from sentinode.core import hash_file
+from sentinode.data.loader import batches
+from sentinode.models import (
+    RECORD_FILE,
+    WEIGHTS_FILE,
+    Run,
+    choose_compute,
+    save_checkpoint,
+    state_of,
+)
 from sentinode.pipeline import reproduce
-from sentinode.tables import PackedSet
+from sentinode.predict import predict_set
+from sentinode.tables import PackedSet, Split
+from sentinode.train import renew_norms
+from sentinode.train.scores import score
 
 NAMES = (
     "first-gray",
@@ -56,6 +70,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], help="As of sentinode reproduce.")
+    parser.add_argument(
+        "--norms",
+        type=int,
+        default=0,
+        help="Measure the statistics of batch normalisation of the finished runs anew, over so "
+        "many training patches, and compare these networks instead.",
+    )
     parser.add_argument("--so-far", action="store_true", help="compare what is there, train none")
     given = parser.parse_args()
     packed = PackedSet.open(given.packed)
@@ -70,12 +91,58 @@ def main() -> None:
             overrides=[*SETTINGS, *given.set],
         )
     finished = sorted(path.parent / "run" for path in given.out.glob("*/seed-*/result.json"))
+    if given.norms:
+        finished = [
+            renewed(run, packed, given.norms, given.out / f"norms-{given.norms}")
+            for run in finished
+        ]
     candidates = find_candidates([str(run) for run in finished])
     comparison = compare(candidates, EvaluateConfig(), packed=packed, against=NAMES[0])
-    write_comparison(comparison, given.out / "compare", common_patches(candidates, packed))
-    keep(given.out, finished, given.results)
+    out = given.out / (f"norms-{given.norms}" if given.norms else "")
+    write_comparison(comparison, out / "compare", common_patches(candidates, packed))
+    keep(out, finished, given.results)
     print("\n".join((comparison.headline, *comparison.findings, *comparison.warnings)))
     print("\n".join(each.said for each in comparison.differences))
+
+
+def renewed(folder: Path, packed: PackedSet, patches: int, out: Path) -> Path:
+    """Write a run again with statistics measured anew, and what it predicts, beside each other."""
+    run, place = Run.open(folder), out / folder.parent.parent.name / folder.parent.name
+    made = place / "run"
+    config, split = load_config(folder / "config.toml"), Split.read(folder.parent / "split.json")
+    config = changed(config, {"train.norm_patches": patches, "predict.precision": "bfloat16"})
+    if (place / "predictions.parquet").is_file():
+        return made
+    settings = config.train
+    compute = choose_compute(settings.device, settings.precision, settings.threads)
+    network = run.load()
+    compute.place(network)
+    taught = np.flatnonzero(split.folds_of(packed.manifest.frame["id"]).eq("train"))
+    rows = np.random.default_rng(settings.seed).permutation(taught)[:patches]
+    renew_norms(network, batches(packed.images, rows, 64), run.spec.preprocess, compute)
+
+    shutil.copytree(folder, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD_FILE))
+    save_checkpoint(made, run.spec, state_of(network))
+    origin = run.record.provenance
+    train = {**origin.config["train"], "norm_patches": patches}
+    record = run.record.model_copy(
+        update={
+            "provenance": origin.model_copy(update={"config": {**origin.config, "train": train}}),
+            "files": {**run.record.files, WEIGHTS_FILE: hash_file(made / WEIGHTS_FILE)},
+        }
+    )
+    record.write(made)
+    predictions = predict_set(Run.open(made), packed, config, ["valid", "test"], split)
+    frame = predictions.frame.query("fold == 'valid'")
+    scores = score(frame["logit"].to_numpy("float32"), frame["label"].to_numpy("float32"))
+    judged = {
+        "valid_loss": scores.loss,
+        "valid_accuracy": scores.accuracy,
+        "valid_auc": scores.auc,
+    }
+    record.model_copy(update={"metrics": {**record.metrics, **judged}}).write(made)
+    predictions.write(place / "predictions.parquet")
+    return made
 
 
 def keep(out: Path, runs: list[Path], results: Path) -> None:

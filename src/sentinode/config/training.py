@@ -118,6 +118,13 @@ class TrainConfig(Section):
         description="Decay a step of an exponential moving average of the weights, which is then "
         "what is validated and kept; 0 keeps the weights as they are.",
     )
+    norm_patches: int = Field(
+        0,
+        ge=0,
+        description="Training patches, unchanged, over which the statistics of batch normalisation "
+        "are measured anew before each validation; 0 takes the moving ones.",
+        json_schema_extra=LATER,
+    )
     patience: int | None = Field(
         10, ge=1, description="Stop after this many epochs without a lower validation loss."
     )

@@ -24,6 +24,7 @@ from sentinode.predict.features import cached_features
 from sentinode.tables import PackedSet
 from sentinode.train.augment import augmented, mixed
 from sentinode.train.average import MovingAverage
+from sentinode.train.norms import renew_norms
 from sentinode.train.objective import class_weights, learning, make_optimizer, objective
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
@@ -88,6 +89,7 @@ def fit(
                 take_smaller_batches(state, settings.accumulate, error, progress)
                 continue
             middle = time.perf_counter()
+            measure_norms(job, epoch)
             valid = validated(job, epoch)
             end = time.perf_counter()
             state.add(
@@ -211,6 +213,18 @@ def show(seen: Tensor, labels: NDArray[np.float32], epoch: int, progress: Progre
     now = checked_score(seen.cpu().numpy(), labels, epoch)
     auc = "-" if np.isnan(now.auc) else now.auc
     progress.advance(0, epoch=str(epoch), loss=now.loss, AUC=auc)
+
+
+def measure_norms(job: Job, epoch: int) -> None:
+    """Measure the statistics of what is validated and kept, over some of the training patches."""
+    plan, size = job.plan, job.state.batch_size
+    count = min(plan.settings.norm_patches, len(plan.training))
+    if not count:
+        return
+    count -= count % size if count > size else 0  # a last batch of one patch has no statistics
+    rows = plan.training.rows[epoch_order(len(plan.training), plan.settings.seed, epoch)[:count]]
+    shown = batches(job.images, rows, size)
+    renew_norms(job.state.judged, shown, plan.spec.preprocess, plan.compute)
 
 
 def validated(job: Job, epoch: int) -> Scores:
