@@ -117,7 +117,7 @@ def renewed(folder: Path, packed: PackedSet, patches: int, out: Path) -> Path:
     compute = choose_compute(settings.device, settings.precision, settings.threads)
     network = run.load()
     compute.place(network)
-    taught = np.flatnonzero(split.folds_of(packed.manifest.frame["id"]).eq("train"))
+    taught = np.flatnonzero(split.folds_of(packed.manifest.frame["id"]).isin(["train"]))
     rows = np.random.default_rng(settings.seed).permutation(taught)[:patches]
     renew_norms(network, batches(packed.images, rows, 64), run.spec.preprocess, compute)
 
