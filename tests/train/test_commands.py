@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from builders.sets import small_set, small_split
 from sentinode.cli.main import app
 from sentinode.errors import InputError, MissingInputError
-from sentinode.tables import Predictions
+from sentinode.models import Run
+from sentinode.tables import HistoryFacts, Predictions
 
 
 def said(*arguments: object) -> str:
@@ -50,6 +51,16 @@ def test_train_then_predict_then_submit(folder: Path) -> None:
     assert "probabilities" in output
     assert "Research use only" in output
     assert out.read_text().splitlines()[1].startswith(f"{table['id'].iloc[-1]},0.")
+
+
+def test_spikes_are_told_with_what_may_mend_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = ("train", folder / "set", "--out", folder / "run", "--epochs", 1, "--seed", 5)
+    assert "norm_patches" not in said(*again)
+    spiked = HistoryFacts(epochs=3, kept=1, spikes=(2,), gap=0.1)
+    monkeypatch.setattr(Run, "facts", lambda run: spiked)
+    assert "--set train.norm_patches=1024" in said(*again)
 
 
 def test_folds_are_named_and_another_name_is_not_guessed(folder: Path) -> None:

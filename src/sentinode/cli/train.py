@@ -11,6 +11,7 @@ import typer
 from sentinode.cli.options import ConfigFile, Overrides, config_of, split_file
 
 if TYPE_CHECKING:
+    from sentinode.config import Config
     from sentinode.models import Run
 
 
@@ -49,6 +50,8 @@ def train_command(
         return
     for run in runs:
         typer.echo(run.facts().said())
+        if advice := _advice(run, settings):
+            typer.echo(advice)
         typer.echo(_said(run))
     if seeds is not None:
         _tell_spread(runs)
@@ -61,6 +64,18 @@ def _said(run: Run) -> str:
         f"validation loss {best['valid_loss']:.4f}, accuracy {best['valid_accuracy']:.4f}, "
         f"AUC {best['valid_auc']:.4f}; {run.record.timing['train_patches_per_s']:.0f} patches/s "
         f"in {run.record.compute['precision']}, {run.record.timing['seconds']:.0f} s"
+    )
+
+
+def _advice(run: Run, settings: Config) -> str:
+    """Say what a validation loss that jumps may come from."""
+    from sentinode.train import norms_of
+
+    if not run.facts().spikes or settings.train.norm_patches or not norms_of(run.load()):
+        return ""
+    return (
+        "such spikes often come from batch normalisation, whose moving statistics lag behind the "
+        "weights; --set train.norm_patches=1024 measures them anew before each validation"
     )
 
 

@@ -1,6 +1,6 @@
 """Training: from a packed set and its split to a run folder."""
 
-from sentinode.train.norms import renew_norms
+from sentinode.train.norms import norms_of, renew_norms
 from sentinode.train.ranks import first_process
 from sentinode.train.seeds import mean_and_deviation, train_seeds
 from sentinode.train.teaching import weights_behind
@@ -10,6 +10,7 @@ __all__ = [
     "CONFIG_FILE",
     "first_process",
     "mean_and_deviation",
+    "norms_of",
     "renew_norms",
     "train",
     "train_seeds",

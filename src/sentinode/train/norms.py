@@ -17,7 +17,16 @@ from sentinode.data.loader import to_input
 from sentinode.models import Compute, Network
 from sentinode.types import Preprocess
 
-__all__ = ["renew_norms"]
+__all__ = ["norms_of", "renew_norms"]
+
+
+def norms_of(network: Network) -> list[Any]:
+    """Return the normalisations of a network that follow statistics of batches."""
+    return [
+        module
+        for module in network.modules()
+        if getattr(module, "running_mean", None) is not None and hasattr(module, "momentum")
+    ]
 
 
 @torch.no_grad()
@@ -39,11 +48,7 @@ def renew_norms(
         How many normalisations it has; without any, nothing is computed.
     """
     network.eval()
-    norms: list[Any] = [
-        module
-        for module in network.modules()
-        if getattr(module, "running_mean", None) is not None and hasattr(module, "momentum")
-    ]
+    norms = norms_of(network)
     if not norms:
         return 0
     kept = [(norm.momentum, _counted(norm)) for norm in norms]
