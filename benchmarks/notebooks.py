@@ -23,12 +23,12 @@ from sentinode.compare import (
     find_candidates,
     write_comparison,
 )
-from sentinode.config import EvaluateConfig, changed, load_config
-from sentinode.core import hash_file
+from sentinode.config import EvaluateConfig, changed, load_config, resolved_toml
+from sentinode.core import hash_file, hash_json, write_text
 from sentinode.data.loader import batches
 from sentinode.models import (
+    HISTORY_FILE,
     RECORD_FILE,
-    WEIGHTS_FILE,
     Run,
     choose_compute,
     save_checkpoint,
@@ -37,7 +37,7 @@ from sentinode.models import (
 from sentinode.pipeline import reproduce
 from sentinode.predict import predict_set
 from sentinode.tables import PackedSet, Split
-from sentinode.train import renew_norms
+from sentinode.train import CONFIG_FILE, renew_norms
 from sentinode.train.scores import score
 
 NAMES = (
@@ -111,7 +111,7 @@ def renewed(folder: Path, packed: PackedSet, patches: int, out: Path) -> Path:
     made = place / "run"
     config, split = load_config(folder / "config.toml"), Split.read(folder.parent / "split.json")
     config = changed(config, {"train.norm_patches": patches, "predict.precision": "bfloat16"})
-    if (place / "predictions.parquet").is_file():
+    if (place / "predictions.parquet").is_file() and _is_of(made, run):
         return made
     settings = config.train
     compute = choose_compute(settings.device, settings.precision, settings.threads)
@@ -121,14 +121,19 @@ def renewed(folder: Path, packed: PackedSet, patches: int, out: Path) -> Path:
     rows = np.random.default_rng(settings.seed).permutation(taught)[:patches]
     renew_norms(network, batches(packed.images, rows, 64), run.spec.preprocess, compute)
 
-    shutil.copytree(folder, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD_FILE))
+    shutil.rmtree(place, ignore_errors=True)
+    made.mkdir(parents=True)
+    shutil.copyfile(folder / HISTORY_FILE, made / HISTORY_FILE)  # of the training, as it was
     save_checkpoint(made, run.spec, state_of(network))
+    write_text(made / CONFIG_FILE, resolved_toml(config, ["model", "train", "augment"]))
     origin = run.record.provenance
-    train = {**origin.config["train"], "norm_patches": patches}
+    settings_made = {"config": {**origin.config, "train": settings.fingerprint()}}
     record = run.record.model_copy(
         update={
-            "provenance": origin.model_copy(update={"config": {**origin.config, "train": train}}),
-            "files": {**run.record.files, WEIGHTS_FILE: hash_file(made / WEIGHTS_FILE)},
+            "fingerprint": hash_json({**settings_made, "of": run.weights_hash}),
+            "stopped": _renewed_of(run),
+            "provenance": origin.model_copy(update=settings_made),
+            "files": {name: hash_file(made / name) for name in run.record.files},
         }
     )
     record.write(made)
@@ -143,6 +148,15 @@ def renewed(folder: Path, packed: PackedSet, patches: int, out: Path) -> Path:
     record.model_copy(update={"metrics": {**record.metrics, **judged}}).write(made)
     predictions.write(place / "predictions.parquet")
     return made
+
+
+def _is_of(made: Path, run: Run) -> bool:
+    """Whether a renewed run is of these weights."""
+    return (made / RECORD_FILE).is_file() and Run.open(made).record.stopped == _renewed_of(run)
+
+
+def _renewed_of(run: Run) -> str:
+    return f"statistics measured anew of {run.weights_hash}"
 
 
 def keep(out: Path, runs: list[Path], results: Path) -> None:

@@ -12,12 +12,14 @@ import sentinode.train.loop
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import TrainConfig, load_config
 from sentinode.data.loader import to_input
+from sentinode.errors import ConfigError
 from sentinode.models import choose_compute, new_network
+from sentinode.models.encoders import EncoderNetwork
 from sentinode.models.nodenet import nodenet
 from sentinode.models.orbit import OrbitNorm
 from sentinode.predict import predict_set
 from sentinode.tables import PackedSet, Split
-from sentinode.train import renew_norms, train
+from sentinode.train import norms_of, renew_norms, train
 
 COMPUTE = choose_compute("cpu", "float32", 1)
 
@@ -101,6 +103,54 @@ def test_interrupted_it_measures_the_same(
     again = train(packed, split, config, tmp_path / "run", spec=tiny_spec())
     assert again.weights_hash == whole.weights_hash
     assert again.history().equals(whole.history())
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_no_patch_is_measured_alone(
+    packed: PackedSet, split: Split, tmp_path: Path, batch_size: int
+) -> None:
+    seen: list[int] = []
+    real = sentinode.train.loop.renew_norms
+
+    def watched(network: Any, shown: Any, *rest: Any) -> int:
+        batches = list(shown)
+        seen.extend(len(batch) for batch in batches)
+        return real(network, batches, *rest)
+
+    settings = [*QUICK, "train.norm_patches=11", "train.epochs=1"]
+    config = load_config(None, [*settings, f"train.batch_size={batch_size}"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentinode.train.loop, "renew_norms", watched)
+        train(packed, split, config, tmp_path / "run", spec=tiny_spec())
+    assert seen == ([2] * 5 if batch_size == 1 else [5, 5])
+    with pytest.raises(ConfigError, match="norm_patches is 0, or at least 2"):
+        load_config(None, ["train.norm_patches=1"])
+
+
+def test_an_error_leaves_the_network_usable_and_bad_numbers_are_forgotten() -> None:
+    spec = tiny_spec()
+    network = new_network(spec, 1)
+    norm = next(m for m in network.modules() if isinstance(m, BatchNorm2d))
+    norm.running_var.fill_(float("inf"))  # type: ignore[union-attr]
+    momentum, size = norm.momentum, spec.preprocess.size
+    with pytest.raises(RuntimeError):
+        renew_norms(network, [images(4, size), images(4, 2)], spec.preprocess, COMPUTE)
+    assert norm.momentum == momentum
+    assert not network.training
+    assert not norm.training
+    renew_norms(network, [images(4, size)], spec.preprocess, COMPUTE)
+    assert torch.isfinite(network(to_input(images(4, size), spec.preprocess))).all()
+
+
+def test_a_frozen_encoder_is_left_alone() -> None:
+    encoder = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8, 8), BatchNorm2d(4))
+    network = EncoderNetwork.__new__(EncoderNetwork)
+    torch.nn.Module.__init__(network)
+    network.encoder, network.head = encoder, torch.nn.BatchNorm1d(4)
+    network.frozen = True
+    assert norms_of(network) == [network.head]
+    network.frozen = False
+    assert norms_of(network) == [encoder[1], network.head]
 
 
 def test_a_setting_of_before_is_the_same_training() -> None:

@@ -75,7 +75,8 @@ def _advice(run: Run, settings: Config) -> str:
         return ""
     return (
         "such spikes often come from batch normalisation, whose moving statistics lag behind the "
-        "weights; --set train.norm_patches=1024 measures them anew before each validation"
+        "weights; a new run with --set train.norm_patches=1024 measures them anew before each "
+        "validation"
     )
 
 

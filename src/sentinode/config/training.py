@@ -122,7 +122,7 @@ class TrainConfig(Section):
         0,
         ge=0,
         description="Training patches, unchanged, over which the statistics of batch normalisation "
-        "are measured anew before each validation; 0 takes the moving ones.",
+        "are measured anew before each validation, 2 or more; 0 takes the moving ones.",
         json_schema_extra=LATER,
     )
     patience: int | None = Field(
@@ -176,6 +176,8 @@ class TrainConfig(Section):
                 "teacher_turns says how teachers look, and none is named; give "
                 "--set 'train.teachers=[\"RUN\"]'"
             )
+        if self.norm_patches == 1:
+            raise ValueError("norm_patches is 0, or at least 2: one patch has no statistics")
         if self.schedule == "one-cycle" and self.warmup_epochs:
             raise ValueError("one-cycle has its own warm-up; leave warmup_epochs at 0")
         return self

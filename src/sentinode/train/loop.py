@@ -37,6 +37,7 @@ from sentinode.train.tracking import Trackers
 __all__ = ["fit"]
 
 VALIDATION_BATCH = 32  # small enough for the processor's caches, and fixed: it shapes the last bits
+MEASURING_BATCH = 64  # at most: every process measures all of them, and without gradients
 SECONDS_BETWEEN_SHOWN = 0.5
 PATCHES_SHOWN = 4096
 
@@ -217,11 +218,12 @@ def show(seen: Tensor, labels: NDArray[np.float32], epoch: int, progress: Progre
 
 def measure_norms(job: Job, epoch: int) -> None:
     """Measure the statistics of what is validated and kept, over some of the training patches."""
-    plan, size = job.plan, job.state.batch_size
+    plan = job.plan
     count = min(plan.settings.norm_patches, len(plan.training))
     if not count:
         return
-    count -= count % size if count > size else 0  # a last batch of one patch has no statistics
+    size = max(2, min(job.state.batch_size, MEASURING_BATCH))
+    count -= count % size == 1  # one patch alone has no statistics
     rows = plan.training.rows[epoch_order(len(plan.training), plan.settings.seed, epoch)[:count]]
     shown = batches(job.images, rows, size)
     renew_norms(job.state.judged, shown, plan.spec.preprocess, plan.compute)

@@ -15,17 +15,22 @@ from torch import Tensor
 
 from sentinode.data.loader import to_input
 from sentinode.models import Compute, Network
+from sentinode.models.encoders import EncoderNetwork
 from sentinode.types import Preprocess
 
 __all__ = ["norms_of", "renew_norms"]
 
 
 def norms_of(network: Network) -> list[Any]:
-    """Return the normalisations of a network that follow statistics of batches."""
+    """Return the normalisations that follow statistics of batches, none of a frozen encoder."""
+    frozen = isinstance(network, EncoderNetwork) and network.frozen
+    left_alone = set(network.get_submodule("encoder").modules()) if frozen else set()
     return [
         module
         for module in network.modules()
-        if getattr(module, "running_mean", None) is not None and hasattr(module, "momentum")
+        if module not in left_alone
+        and getattr(module, "running_mean", None) is not None
+        and hasattr(module, "momentum")
     ]
 
 
@@ -38,9 +43,10 @@ def renew_norms(
     Wu and Johnson (2021), *Rethinking "Batch" in BatchNorm*, section 3.
 
     Args:
-        network: Changed in place, and left in evaluation mode; nothing else of it changes.
-        batches: uint8 (B, H, W, 3), patches as the network is to see them in use; one at least,
-            and none of a single patch.
+        network: Changed in place, and left in evaluation mode; nothing else of it changes. A
+            frozen encoder stays as it is.
+        batches: uint8 (B, H, W, 3), patches as the network is to see them in use; one batch at
+            least, and none of a single patch.
         preprocess: Of the network.
         compute: Where the network is, and in which precision.
 
@@ -54,16 +60,20 @@ def renew_norms(
     kept = [(norm.momentum, _counted(norm)) for norm in norms]
     for norm in norms:
         norm.train()
-    with compute.autocast():
-        for number, batch in enumerate(batches, 1):
-            for norm in norms:
-                norm.momentum = 1 / number  # the mean of all so far
-            network(to_input(batch.to(compute.device), preprocess))
-    for norm, (momentum, count) in zip(norms, kept, strict=True):
-        norm.momentum = momentum
-        if count is not None:
-            norm.num_batches_tracked.copy_(count)
-    network.eval()
+        norm.running_mean.zero_()  # whatever stood there, be it no number, is forgotten
+        norm.running_var.fill_(1)
+    try:
+        with compute.autocast():
+            for number, batch in enumerate(batches, 1):
+                for norm in norms:
+                    norm.momentum = 1 / number  # the mean of all so far
+                network(to_input(batch.to(compute.device), preprocess))
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+            if count is not None:
+                norm.num_batches_tracked.copy_(count)
+        network.eval()
     return len(norms)
 
 
