@@ -59,7 +59,7 @@ SETTINGS = (
     "train.patience=none",
     "predict.precision=bfloat16",
 )
-KEPT = ("compare.html", "compare.json", "compare.md", "runs.csv", "probabilities.parquet")
+KEPT = ("compare.json", "compare.md", "runs.csv", "probabilities.parquet")
 
 
 def main() -> None:
