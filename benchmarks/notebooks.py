@@ -54,6 +54,7 @@ NAMES = (
 # patches, small batches and the last weights are what there is to compare.
 SETTINGS = (
     "split.valid_fraction=0.03",
+    "split.draw=train",
     "train.batch_size=16",
     "train.keep=last",
     "train.patience=none",

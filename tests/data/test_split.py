@@ -133,6 +133,30 @@ def test_limit_and_balance_touch_training_only(tmp_path: Path) -> None:
     assert split(opened, SplitConfig(limit=20, draw_seed=42)).units == limited.units
 
 
+def test_limit_and_balance_may_draw_what_chooses_as_well(tmp_path: Path) -> None:
+    root = kaggle(tmp_path / "k", labelled=200)
+    labels = (root / "train_labels.csv").read_text().replace("5,1\n", "5,0\n")  # 120 of class 0
+    (root / "train_labels.csv").write_text(labels)
+    opened = packed(root)
+    known = dict(zip(opened.manifest.frame["id"], opened.manifest.frame["label"], strict=True))
+    config = SplitConfig(by="random", valid_fraction=0.2, test_fraction=0.2, draw="both")
+
+    def found(**asked: int) -> list[tuple[int, int]]:
+        counts = split(opened, config.model_copy(update=asked)).counts(known)
+        return [(counts[f]["negative"], counts[f]["positive"]) for f in ("train", "valid", "test")]
+
+    assert found() == [(72, 48), (24, 16), (24, 16)]
+    assert found(limit=60) == [(36, 24), (9, 6), (24, 16)]
+    assert found(balance=40) == [(40, 40), (10, 10), (24, 16)]
+    assert found(balance=5000) == [(48, 48), (12, 12), (24, 16)]
+    first, second = (
+        split(opened, config.model_copy(update={"limit": 60} | s)) for s in ({}, {"draw_seed": 7})
+    )
+    assert folds(first)["valid"] == folds(second)["valid"]
+    assert folds(first)["train"] != folds(second)["train"]
+    assert "draw" not in SplitConfig(limit=60).fingerprint()
+
+
 def test_a_split_without_a_seed_of_the_draw_is_what_it_was(tmp_path: Path) -> None:
     made = split(packed(kaggle(tmp_path / "k", labelled=60)), SplitConfig(limit=20))
     assert "draw_seed" not in made.provenance.config

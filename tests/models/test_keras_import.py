@@ -30,8 +30,7 @@ def test_golden_files_are_there() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_probabilities_are_those_of_keras(name: str, tmp_path: Path) -> None:
-    pixels: Any = "0-255" if name.startswith("odd") else "0-1"
-    run = import_keras(GOLDEN / name, tmp_path / "run", pixels=pixels)
+    run = import_keras(GOLDEN / name, tmp_path / "run")
     network, compute = run.load(), choose_compute("cpu", "float32")
     images = torch.from_numpy(np.load(GOLDEN / "images.npy"))
     logits = forward(network, [images], run.spec.preprocess, compute)
@@ -58,6 +57,10 @@ def config(kind: str, **values: Any) -> Callable[[list[dict[str, Any]]], None]:
     return lambda layers: of(layers, kind)["config"].update(values)
 
 
+def without(kind: str, key: str) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda layers: of(layers, kind)["config"].pop(key)
+
+
 def kind(old: str, new: str) -> Callable[[list[dict[str, Any]]], None]:
     return lambda layers: of(layers, old).update(class_name=new)
 
@@ -73,6 +76,11 @@ def kind(old: str, new: str) -> Callable[[list[dict[str, Any]]], None]:
         (config("Conv2D", filters=5), r"conv2d.*its arrays have shapes"),
         (config("MaxPooling2D", strides=[1, 1]), r"max_pooling2d.*strides \[1, 1\]"),
         (config("BatchNormalization", axis=1), r"batch_normalization.*axis is 1"),
+        (config("BatchNormalization", momentum=1.0), r"batch_normalization.*imported: momentum"),
+        (config("Dropout", rate=1.0), r"dropout.*imported: rate"),
+        (config("MaxPooling2D", pool_size=[1, 1], strides=[1, 1]), r"max_pooling2d.*imported: siz"),
+        (config("MaxPooling2D", data_format="channels_first"), r"max_pooling2d.*data_format"),
+        (without("Conv2D", "filters"), r"conv2d.*its configuration has no 'filters'"),
         (config("Dense", units=7), r"dense.*its arrays have shapes"),
         (lambda layers: layers.pop(), r"does not end in a dense layer of 1 or 2 units"),
         (lambda layers: layers.append(layers[1]), r"conv2d.*stands behind the output"),
@@ -86,6 +94,22 @@ def test_what_has_no_counterpart_is_an_error_naming_the_layer(
     with pytest.raises(InputError, match=message):
         import_keras(path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_in_another_order_are_refused(tmp_path: Path) -> None:
+    change = config("Flatten", data_format="channels_first")
+    path = edited("second-keras3.h5", tmp_path / "model.h5", change)
+    with pytest.raises(InputError, match=r"flatten.*data_format is channels_first"):
+        import_keras(path, tmp_path / "run")
+
+
+def test_the_range_of_pixels_may_be_said(tmp_path: Path) -> None:
+    scales = {}
+    for pixels in ("auto", "0-1", "0-255"):
+        golden = GOLDEN / "odd-keras3.h5"
+        run = import_keras(golden, tmp_path / pixels, pixels=pixels)  # type: ignore[arg-type]
+        scales[pixels] = run.spec.preprocess.std
+    assert scales["auto"] == scales["0-255"] != scales["0-1"]
 
 
 def test_branches_are_refused(tmp_path: Path) -> None:
@@ -115,6 +139,20 @@ def outside(path: Path) -> None:
         group[first][found[0]] = h5py.ExternalLink("/etc/passwd", "/")
 
 
+def external(path: Path) -> None:
+    """Weights whose bytes are those of another file."""
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights"]
+        first = next(name for name in group if name.startswith("conv2d"))
+        found: list[str] = []
+        group[first].visititems(
+            lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None
+        )
+        shape = group[first][found[0]].shape
+        del group[first][found[0]]
+        group[first].create_dataset(found[0], shape, "f4", external=[("/etc/passwd", 0, 10**6)])
+
+
 def not_numbers(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         group = file["model_weights"]
@@ -135,6 +173,7 @@ def not_numbers(path: Path) -> None:
         (lambda p: p.write_bytes(p.read_bytes()[:9000]), "is damaged"),
         (lambda p: p.write_bytes(b"\x80\x04pickle"), r"is no file of Keras: expected HDF5"),
         (outside, "is damaged"),
+        (external, "takes its values from another file"),
         (not_numbers, "holds values that are no numbers"),
     ],
 )

@@ -100,6 +100,7 @@ def test_training_and_inference_cut_the_same_rim_and_its_gradient_is_a_slice_s()
     [
         ({"widths": [2, 3]}, "three widths"),
         ({"widths": [2, 0, 3]}, "three widths"),
+        ({"widths": [2, 10**12, 3]}, "three widths of 1 to 1024"),
         ({"dropout": 1.0}, "dropout lies in"),
     ],
 )
@@ -114,6 +115,6 @@ def test_impossible_networks_are_refused(keys: dict[str, object], said: str) -> 
 def test_the_sizes_keep_their_cost() -> None:
     flop = {size: summarise(spec(f"nodenet-{size}")).flop for size in ("small", "base", "large")}
     assert flop["base"] < 0.75e9
-    assert 2.2 * flop["small"] < flop["base"] < flop["large"]
+    assert 3 * flop["small"] < flop["base"] < flop["large"]
     # Kernels count as convolutions of their own, so an ordinary convolution costs the same.
     assert conv2d(drawn(1, 3, 8, 8), drawn(2, 3, 4, 4), stride=2).shape == (1, 2, 3, 3)

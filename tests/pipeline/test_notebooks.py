@@ -6,10 +6,14 @@ import pytest
 
 from builders.sets import small_set
 from sentinode.config import config_names, load_config
+from sentinode.data import propose
 from sentinode.errors import InputError
 from sentinode.models import descriptive_name, spec, summarise
 from sentinode.pipeline import EXPERIMENTS, reproduce
+from sentinode.pipeline.notebooks import _scaled
 from sentinode.tables import Split
+
+EXPERIMENTS_BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -48,6 +52,49 @@ def test_the_experiments_count_as_keras_counts(name: str, parameters: int) -> No
     assert summarise(spec(load_config(Path(name)).model.name)).parameters == parameters
 
 
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("first-colour", (32, 30, 10, 1e-3, "best", "one")),
+        ("first-gray", (32, 30, 10, 1e-3, "best", "one")),
+        ("first-gray-256", (32, 30, 5, 1e-3, "best", "one")),
+        ("first-gray-whole-set", (16, 30, 5, 1e-3, "best", "one")),
+        ("second-large", (32, 10, None, 1e-3, "last", "flips")),
+        ("second-large-slow", (32, 10, None, 1e-4, "last", "flips")),
+        ("second-small-slow", (32, 10, None, 1e-4, "last", "flips")),
+    ],
+)
+def test_the_recipes_are_the_notebooks(name: str, recipe: tuple[object, ...]) -> None:
+    config = load_config(Path(name))
+    train = config.train
+    found = (train.batch_size, train.epochs, train.patience, train.learning_rate, train.keep)
+    assert (*found, config.augment.orientations) == recipe
+    assert train.optimizer == "adam"
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "train", "valid"),
+    [
+        ("first-colour", 0.002, {0: 18, 1: 18}, {0: 2, 1: 2}),
+        ("second-small", 0.0004, {0: 29, 1: 29}, {0: 7, 1: 7}),
+        ("second-small", 1.0, {0: 136, 1: 136}, {0: 34, 1: 34}),  # all there are
+    ],
+)
+def test_as_many_patches_teach_and_choose_as_the_notebooks(
+    tmp_path: Path, name: str, scale: float, train: dict[int, int], valid: dict[int, int]
+) -> None:
+    packed = small_set(tmp_path / "set", 480, size=8)
+    overrides = ["split.by=random"]
+    split = propose(
+        packed, _scaled(EXPERIMENTS_BY_NAME[name], packed, scale, None, overrides).split
+    )
+    labels = packed.manifest.frame.set_index("id")["label"]
+    for fold, expected in (("train", train), ("valid", valid)):
+        ids = [patch for unit in split.units[fold].values() for patch in unit]  # type: ignore[index]
+        counts = labels.loc[ids].value_counts().to_dict()
+        assert counts == pytest.approx(expected, abs=1), fold
+
+
 def test_all_experiments_have_their_configuration() -> None:
     names = {experiment.name for experiment in EXPERIMENTS}
     assert names <= set(config_names())
@@ -65,6 +112,8 @@ def test_experiments_run_resume_and_fill_their_tables(tmp_path: Path) -> None:
     seeds = pd.read_csv(tmp_path / "out" / "first.csv")
     assert seeds["seed"].tolist() == [42, 43]
     assert seeds["test_auc"].nunique() == 2
+    mean, spread = seeds["test_auc"].mean(), seeds["test_auc"].std()
+    assert f" {mean:.3f} ± {spread:.3f} |" in (tmp_path / "out" / "first.md").read_text()
     splits = [
         Split.read(tmp_path / "out" / only[0] / f"seed-{seed}" / "split.json") for seed in (42, 43)
     ]
@@ -85,7 +134,8 @@ def test_experiments_run_resume_and_fill_their_tables(tmp_path: Path) -> None:
         say=said.append,
     )
     assert [path.name for path in written] == ["first.csv", "first.md", "second.csv", "second.md"]
-    assert said[0] == "1 of 2: first-gray-no-128, without the block of 128, seed 42"
+    assert "set was not audited, so that bad patches" in said[0]
+    assert said[1] == "1 of 2: first-gray-no-128, without the block of 128, seed 42"
     assert (tmp_path / "out" / only[0] / "seed-42" / "result.json").stat().st_mtime_ns == finished
     table = pd.read_csv(tmp_path / "out" / "first.csv")
     row = table.iloc[0]

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 pytest.importorskip("transformers")
 
@@ -10,7 +11,7 @@ import sentinode.predict.features
 from builders.encoders import SIDE, tiny_encoder
 from builders.sets import QUICK, small_set, small_split
 from sentinode.config import Config, changed, load_config
-from sentinode.errors import CheckpointError
+from sentinode.errors import CheckpointError, InputError
 from sentinode.models import Run, choose_compute, new_network, spec_for
 from sentinode.models.encoders import EncoderNetwork
 from sentinode.predict import predict_set
@@ -54,6 +55,19 @@ def test_cached_features_teach_what_the_patches_teach(
     assert again.weights_hash == cached.weights_hash
     assert load_config(cached.folder / "config.toml").model == config.model
     assert (cached.folder / "model.safetensors").stat().st_size < 2000  # the head alone
+
+
+def test_features_that_are_no_numbers_are_the_encoder_s_fault(
+    packed: PackedSet, split: Split, config: Config, tmp_path: Path
+) -> None:
+    file = tmp_path / "encoder" / "model.safetensors"
+    tensors = load_file(file)
+    name = next(name for name, tensor in tensors.items() if tensor.ndim > 1)
+    tensors[name] = torch.full_like(tensors[name], float("nan"))
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"gives values that are no numbers.*load them anew"):
+        train(packed, split, config, tmp_path / "run")
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_random_changes_leave_the_cache_alone(

@@ -32,7 +32,7 @@ def test_constant_and_warm_up() -> None:
 
 def test_step_falls_to_a_tenth() -> None:
     config = settings(epochs=9, schedule="step", step_epochs=3, learning_rate=1.0)
-    found = [learning_rate(config, e, []) for e in (0.5, 2.9, 3.0, 5.5, 6.1)]
+    found = [learning_rate(config, e, []) for e in (0.5, 3.0, 3.01, 6.0, 6.1)]
     assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 
 

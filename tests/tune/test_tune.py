@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from optuna.trial import Trial
 from sklearn.metrics import roc_auc_score
 
 import sentinode.tune.tuning
@@ -131,6 +132,35 @@ def test_cut_short_and_started_again_it_ends_in_the_same_trials(
     asked_again = tune(packed, split, config, SPACE, tmp_path / "b", trials=4, study=study)
     assert values(asked_again) == values(whole)
     assert len(calls) == 5
+
+
+@pytest.mark.parametrize("name", ["study.journal", "study.db"])
+def test_ended_before_a_trial_is_known_to_be_its_own_a_worker_leaves_no_gap(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    tmp_path: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = changed(quick, {"tune.pruner": "off", "train.epochs": 1})
+    whole = tune(packed, split, config, SPACE, tmp_path / "a", trials=3)
+    real, study = Trial.set_user_attr, tmp_path / name
+
+    def cut_short(trial: Trial, key: str, value: object) -> None:
+        if key == "worker" and trial.number in (1, 2):
+            raise KeyboardInterrupt
+        real(trial, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trial, "set_user_attr", cut_short)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                tune(packed, split, config, SPACE, tmp_path / "b", trials=3, study=study)
+    result = tune(packed, split, config, SPACE, tmp_path / "b", trials=3, study=study)
+    assert values(result) == values(whole)
+    again = (tmp_path / "b" / TRIALS_FILE).read_bytes()
+    assert again == (tmp_path / "a" / TRIALS_FILE).read_bytes()
 
 
 def test_a_trial_behind_the_others_is_ended_early(

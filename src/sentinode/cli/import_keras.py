@@ -12,8 +12,11 @@ def import_keras_command(
     file: Annotated[Path, typer.Argument(help="Model saved by Keras 2 or 3, .h5 or .keras.")],
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     pixels: Annotated[
-        Literal["0-1", "0-255"], typer.Option(help="Range of the pixels it was trained on.")
-    ] = "0-1",
+        Literal["auto", "0-1", "0-255"],
+        typer.Option(
+            help="Range of the pixels it was trained on; auto goes by its Rescaling layer."
+        ),
+    ] = "auto",
     mpp: Annotated[float, typer.Option(help="Scale it was trained at in µm/px.")] = 0.97,
     force: Annotated[bool, typer.Option(help="Replace the run in --out.")] = False,
 ) -> None:

@@ -122,6 +122,13 @@ class SplitConfig(Section):
     balance: int | None = Field(
         None, ge=1, description="Train on at most this many patches of each class."
     )
+    draw: Literal["train", "both"] = Field(
+        "train",
+        description="Where limit and balance draw: among the patches that train; or among both "
+        "these and those that choose, which then are valid_fraction of the two together, and "
+        "balance takes as many of each class.",
+        json_schema_extra=LATER,
+    )
 
     @property
     def seed_of_draw(self) -> int:

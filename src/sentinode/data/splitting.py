@@ -61,7 +61,7 @@ def propose(packed: PackedSet, config: SplitConfig) -> Split:
     frame = plan.frame
     frame["fold"] = _folds(plan, config)
     _check_classes(frame, plan)
-    frame = frame[_drawn_for_training(frame, config)]
+    frame = frame[_drawn(frame, config)]
     units: dict[Fold, dict[str, tuple[str, ...]]] = {
         fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
     }
@@ -326,22 +326,46 @@ def _check_classes(frame: pd.DataFrame, plan: _Plan) -> None:
             )
 
 
-def _drawn_for_training(frame: pd.DataFrame, config: SplitConfig) -> NDArray[np.bool_]:
-    """Tell which rows stay: all outside of train, and in train as many as asked for."""
+def _drawn(frame: pd.DataFrame, config: SplitConfig) -> NDArray[np.bool_]:
+    """Tell which rows stay: in train, and in valid where it is drawn too, as many as asked for."""
     keep = np.ones(len(frame), bool)
-    training = np.flatnonzero((frame["fold"] == "train").to_numpy(bool))
-    shuffled = np.random.default_rng((config.seed_of_draw, 1)).permutation(training)
+    limit, balance = config.limit, config.balance
+    counts = frame["label"][frame["fold"] == "train"].value_counts()
+    if config.draw == "both" and balance is not None:
+        balance = min(balance, int(counts.min()))
+    training = _drawn_of(frame, "train", limit, balance, (config.seed_of_draw, 1))
+    keep[frame["fold"] == "train"] = False
+    keep[training] = True
+    if config.draw == "both" and (limit is not None or balance is not None):
+        share = config.valid_fraction / (1 - config.valid_fraction)
+        limit = max(2, round(share * len(training)))
+        balance = max(1, round(share * len(training) / 2)) if balance is not None else None
+        # The same patches for every later draw of those that train.
+        choosing = _drawn_of(frame, "valid", limit, balance, (config.seed, 2))
+        keep[frame["fold"] == "valid"] = False
+        keep[choosing] = True
+    return keep
+
+
+def _drawn_of(
+    frame: pd.DataFrame,
+    fold: Fold,
+    limit: int | None,
+    balance: int | None,
+    seed: tuple[int, int],
+) -> NDArray[np.int64]:
+    """Draw rows of a fold: at most ``balance`` of each class, ``limit`` in all."""
+    rows = np.flatnonzero((frame["fold"] == fold).to_numpy(bool))
+    shuffled = np.random.default_rng(seed).permutation(rows)
     label = frame["label"].to_numpy(int)
     by_class = [shuffled[label[shuffled] == value] for value in (0, 1)]
-    if config.balance is not None:
-        by_class = [rows[: config.balance] for rows in by_class]
+    if balance is not None:
+        by_class = [each[:balance] for each in by_class]
     total = sum(map(len, by_class))
-    if config.limit is not None and config.limit < total:
-        negatives = round(config.limit * len(by_class[0]) / total)
-        by_class = [by_class[0][:negatives], by_class[1][: config.limit - negatives]]
-    keep[training] = False
-    keep[np.concatenate(by_class)] = True
-    return keep
+    if limit is not None and limit < total:
+        negatives = round(limit * len(by_class[0]) / total)
+        by_class = [by_class[0][:negatives], by_class[1][: limit - negatives]]
+    return np.concatenate(by_class)
 
 
 def _units(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:

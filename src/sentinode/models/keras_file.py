@@ -161,6 +161,8 @@ def _array(group: Any, name: str, path: Path) -> NDArray[np.float32]:
     data = group[name]
     if not isinstance(data, h5py.Dataset) or data.file.filename != group.file.filename:
         raise CheckpointError(f"{path}: {name} is no array of this file")
+    if data.external or data.is_virtual:
+        raise CheckpointError(f"{path}: {name} takes its values from another file, refused")
     if not np.issubdtype(data.dtype, np.floating):
         return np.empty(0, np.float32)  # a seed's counter
     if data.size * 4 > LARGEST_BYTES:

@@ -10,9 +10,10 @@ from typing import Any, Literal, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
-from sentinode.core import folder_lock, hash_file, hash_json, provenance
+from sentinode.core import first_fault, folder_lock, hash_file, hash_json, provenance
 from sentinode.errors import InputError
 from sentinode.models.checkpoint import SPEC_FILE, WEIGHTS_FILE, save_checkpoint
 from sentinode.models.keras_file import KerasLayer, KerasModel, read_keras
@@ -34,12 +35,15 @@ from sentinode.types import Preprocess
 
 __all__ = ["import_keras"]
 
-Pixels = Literal["0-1", "0-255"]
+Pixels = Literal["auto", "0-1", "0-255"]
+SCALED_DOWN = 0.1
+"""A Rescaling below this is taken to bring 0..255 down."""
+
 ENDS = ("linear", "sigmoid", "softmax")
 
 
 def import_keras(
-    path: Path, out: Path, *, pixels: Pixels = "0-1", mpp: float = 0.97, force: bool = False
+    path: Path, out: Path, *, pixels: Pixels = "auto", mpp: float = 0.97, force: bool = False
 ) -> Run:
     """Make a run of a model that Keras saved.
 
@@ -51,7 +55,8 @@ def import_keras(
         path: ``.h5`` or ``.keras``.
         out: Run folder to write.
         pixels: Range of the pixels that the model was trained on; a Rescaling layer counts from
-            there.
+            there. ``auto`` is 0 to 255 where a Rescaling brings values down more than tenfold,
+            else 0 to 1.
         mpp: Scale it was trained at in µm/px.
         force: Replace the run that is in ``out``.
 
@@ -97,6 +102,8 @@ class _Translation:
             )
         self.path, self.mpp, self.size, self.channels = path, mpp, height, channels
         # input = (uint8 / 255 - mean) / std = uint8 * scale + offset
+        if pixels == "auto":
+            pixels = "0-255" if _brings_down(model.layers) else "0-1"
         self.scale, self.offset = (1 / 255 if pixels == "0-1" else 1.0), 0.0
         self.layers: list[Layer] = []
         self.arrays: list[tuple[Layer, tuple[NDArray[np.float32], ...]]] = []
@@ -125,7 +132,12 @@ class _Translation:
             raise self._refused(layer, f"only {', '.join(known)} can be imported")
         if self.ended or (self.logit is not None and kind != "Activation"):
             raise self._refused(layer, "it stands behind the output")
-        known[kind](layer)
+        try:
+            known[kind](layer)
+        except ValidationError as error:
+            raise self._refused(layer, first_fault(error, got=True)) from error
+        except KeyError as error:
+            raise self._refused(layer, f"its configuration has no {error}") from error
 
     def finish(self) -> tuple[ModelSpec, dict[str, Tensor]]:
         """Return the spec and its tensors."""
@@ -197,7 +209,6 @@ class _Translation:
         self._same(layer, "strides", [1, 1])
         self._same(layer, "dilation_rate", [1, 1])
         self._same(layer, "groups", 1)
-        self._same(layer, "data_format", "channels_last")
         self._in_an_image(layer)
         if len(set(kernel)) != 1 or kernel[0] not in (1, 3, 5, 7, 9, 11):
             raise self._refused(layer, f"kernel_size is {kernel}, expected a square, odd, up to 11")
@@ -247,6 +258,7 @@ class _Translation:
         self.rows = (1, 1, self.width)
 
     def _flatten(self, layer: KerasLayer) -> None:
+        self._same(layer, "data_format", "channels_last")
         if self.rows is not None:
             return
         self.layers.append(Flatten())
@@ -336,11 +348,17 @@ class _Translation:
             raise self._refused(layer, f"{key} is {found}, expected {expected}")
 
     def _in_an_image(self, layer: KerasLayer) -> None:
+        self._same(layer, "data_format", "channels_last")
         if self.rows is not None:
             raise self._refused(layer, "it stands behind a Flatten")
 
     def _refused(self, layer: KerasLayer, why: str) -> InputError:
         return InputError(f"{self.path}: layer {layer.name} cannot be imported: {why}")
+
+
+def _brings_down(layers: tuple[KerasLayer, ...]) -> bool:
+    scales = [layer.config.get("scale") for layer in layers if layer.kind == "Rescaling"]
+    return any(isinstance(scale, int | float) and abs(scale) < SCALED_DOWN for scale in scales)
 
 
 def _tensor(array: NDArray[np.float32]) -> Tensor:

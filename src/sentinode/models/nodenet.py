@@ -32,6 +32,7 @@ STRIDE = 8
 """Pixels between neighbouring positions of the dense map."""
 
 DEPTHS = (3, 4, 1)
+WIDEST = 1024
 MEAN, STD = 0.6, 0.25
 
 
@@ -178,12 +179,13 @@ def build_nodenet(
         dropout: Share of the pooled features that is zeroed while training.
 
     Raises:
-        InputError: Another size of patch, or widths that are not three positive numbers.
+        InputError: Another size of patch, or widths that are not three whole numbers of 1 to 1024.
     """
     if preprocess.size != SIZE:
         raise InputError(f"nodenet takes patches of {SIZE} px, got {preprocess.size} px")
-    if len(widths) != len(DEPTHS) or not all(isinstance(w, int) and w > 0 for w in widths):
-        raise InputError(f"nodenet takes three widths, each at least 1, got {list(widths)}")
+    fits = [isinstance(w, int) and 1 <= w <= WIDEST for w in widths]
+    if len(fits) != len(DEPTHS) or not all(fits):
+        raise InputError(f"nodenet takes three widths of 1 to {WIDEST}, got {list(widths)}")
     if not 0 <= dropout < 1:
         raise InputError(f"dropout lies in 0..1, got {dropout}")
     return NodeNet(preprocess.n_channels, widths, dropout)

@@ -85,8 +85,9 @@ def reproduce(
 
     Each seed of each experiment has its own folder below ``out``, with its split, run,
     predictions and report; one that is finished is kept, one that was interrupted goes on.
-    Validation patches are drawn as the notebooks drew theirs; the fold ``test``, which they had
-    not, is scored beside. All experiments of a seed come before those of the next.
+    As many patches choose as the notebooks', of other slides where slides are known; the fold
+    ``test``, which they had not, is scored beside. All experiments of a seed come before those of
+    the next.
 
     Args:
         packed: The set.
@@ -97,7 +98,7 @@ def reproduce(
             one higher, of the training patches drawn as of the training; the folds stay.
         names: Experiments to run; all where None.
         overrides: As of `load_config`, over each experiment's configuration.
-        say: Called with one line for each step.
+        say: Called with one line for each step, and told of a set that was not audited.
 
     Returns:
         The tables that were written, CSV and Markdown of each notebook.
@@ -113,6 +114,13 @@ def reproduce(
     for name in names or ():
         if name not in known:
             raise InputError(unknown_name("experiment", name, known))
+    from sentinode.data import AUDIT_FILE
+
+    if not (packed.folder / AUDIT_FILE).is_file():
+        say(
+            f"{packed.folder} was not audited, so that bad patches, which the notebooks dropped, "
+            f"stay in; sentinode audit {packed.folder} leaves them out"
+        )
     jobs = [(known[name], later) for later in range(seeds) for name in names or known]
     with folder_lock(out):
         for number, (experiment, later) in enumerate(jobs, 1):
@@ -120,7 +128,7 @@ def reproduce(
             seed = config.train.seed
             say(f"{number} of {len(jobs)}: {experiment.name}, {experiment.said}, seed {seed}")
             _run(experiment, packed, config, out / experiment.name / f"seed-{seed}")
-        return _write_tables(out, scale)
+        return _write_tables(out)
 
 
 def _reseeded(config: Config, later: int) -> Config:
@@ -224,7 +232,7 @@ def _elsewhere(report: Report) -> dict[str, Any]:
     }
 
 
-def _write_tables(out: Path, scale: float) -> tuple[Path, ...]:
+def _write_tables(out: Path) -> tuple[Path, ...]:
     """Write the tables of all experiments that are finished, run now or before."""
     written = []
     files = [
@@ -240,7 +248,7 @@ def _write_tables(out: Path, scale: float) -> tuple[Path, ...]:
         table = table.drop(columns="notebook").dropna(axis="columns", how="all")
         with atomic_path(out / f"{title}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
-        write_text(out / f"{title}.md", _markdown(table, title, scale))
+        write_text(out / f"{title}.md", _markdown(table, title))
         written += [out / f"{title}.csv", out / f"{title}.md"]
     return tuple(written)
 
@@ -273,20 +281,46 @@ COLUMNS = {
 }
 
 
-def _markdown(table: pd.DataFrame, title: str, scale: float) -> str:
+def _markdown(table: pd.DataFrame, title: str) -> str:
     columns = {key: said for key, said in COLUMNS.items() if key in table}
     lines = [
-        f"The {title} notebook's experiments, at {scale:g} of its training patches. Validation is "
-        "drawn as the notebook drew it; test is the fold that neither trained nor chose. Spikes "
-        "are epochs whose validation loss is a quarter above the epoch before's; the gap is "
-        "validation loss less training loss at the epoch that was kept.",
+        f"The {title} notebook's experiments. Validation chose the epoch; test is the fold that "
+        "neither trained nor chose. Spikes are epochs whose validation loss is a quarter above the "
+        "epoch before's; the gap is validation loss less training loss at the epoch that was kept.",
         "",
         "| " + " | ".join(columns.values()) + " |",
         "|" + "---|" * len(columns),
     ]
     for row in table.to_dict("records"):
         lines.append("| " + " | ".join(_cell(row, key) for key in columns) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_over_seeds(table)]) + "\n"
+
+
+SEEDS_SHOWN = ("train_accuracy", "valid_accuracy", "valid_auc", "test_accuracy", "test_auc")
+
+
+def _over_seeds(table: pd.DataFrame) -> list[str]:
+    """Return the table of means and standard deviations, nothing where each ran once."""
+    groups = table.groupby("description", sort=False)
+    if groups.size().max() < 2:
+        return []
+    columns = [key for key in SEEDS_SHOWN if key in table]
+    said = [COLUMNS[key].removesuffix(" (95 %)") for key in columns]
+    lines = [
+        "",
+        "Mean ± standard deviation over the seeds:",
+        "",
+        "| " + " | ".join(["experiment", "seeds", *said]) + " |",
+        "|" + "---|" * (len(columns) + 2),
+    ]
+    for name, rows in groups:
+        means, spreads = rows[columns].mean(), rows[columns].std()
+        cells = [
+            f"{means[key]:.3f}" + ("" if len(rows) < 2 else f" ± {spreads[key]:.3f}")
+            for key in columns
+        ]
+        lines.append("| " + " | ".join([str(name), str(len(rows)), *cells]) + " |")
+    return lines
 
 
 def _cell(row: dict[Any, Any], key: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sentinode.core import Progress, atomic_path, hash_json, make_folder, need_disk, write_json
 from sentinode.data.loader import batches, to_input
+from sentinode.errors import InputError
 from sentinode.models import Compute, ModelSpec
 from sentinode.models.encoders import EncoderNetwork
 from sentinode.tables import PackedSet
@@ -48,7 +49,7 @@ def cached_features(
         may be zero.
 
     Raises:
-        InputError: The set's folder cannot be written to.
+        InputError: The set's folder cannot be written to, or the encoder gives no numbers.
         DiskFullError: There is no room for the features.
     """
     key = _key(spec, packed, compute)
@@ -117,7 +118,13 @@ def _compute(
             own = rows[number * BATCH : number * BATCH + len(batch)]
             full = torch.cat([batch, batch[:1].expand(BATCH - len(batch), -1, -1, -1)])
             made = network.embed(to_input(full.to(compute.device), spec.preprocess))
-            features[own] = made[: len(own)].float().cpu().numpy()
+            values = made[: len(own)].float().cpu().numpy()
+            if not np.isfinite(values).all():
+                raise InputError(
+                    f"{spec.name} gives values that are no numbers, so its weights are damaged, or "
+                    "too large for this precision; load them anew, or take train.precision=float32"
+                )
+            features[own] = values
             done[own] = True
             if (number + 1) % BATCHES_BETWEEN_NOTES == 0 or own[-1] == rows[-1]:
                 features.flush()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -14,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sentinode.config import TrainConfig
 from sentinode.core import Progress
 from sentinode.data.loader import batches, epoch_order, resident, to_input
-from sentinode.errors import TrainingError
+from sentinode.errors import InputError, TrainingError
 from sentinode.models import Network, build, out_of_memory
 from sentinode.models.encoders import EncoderNetwork
 from sentinode.predict import forward
@@ -85,13 +87,13 @@ def fit(
             start = time.perf_counter()
             try:
                 trained = train_epoch(job, epoch, progress)
+                middle = time.perf_counter()
+                measure_norms(job, epoch)
+                valid = validated(job, epoch)
             except DoesNotFitError as error:
                 optimizer.zero_grad()  # of the batches before in the same step
-                take_smaller_batches(state, settings.accumulate, error, progress)
+                take_smaller_batches(state, settings, error, progress)
                 continue
-            middle = time.perf_counter()
-            measure_norms(job, epoch)
-            valid = validated(job, epoch)
             end = time.perf_counter()
             state.add(
                 history_row(epoch, optimizer.param_groups[0]["lr"], trained, valid),
@@ -138,6 +140,12 @@ class Job:
         settings = self.plan.settings
         return settings.accumulate * (settings.batch_size // self.state.batch_size)
 
+    def gathered(self, number: int) -> int:
+        """Patches of the step that the ``number``-th batch is part of, fewer in the last one."""
+        size = self.batches_a_step * self.state.batch_size
+        before = (number - 1) // self.batches_a_step * size
+        return min(size, len(self.plan.training) - before)
+
 
 def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
     """Go once over all training patches, in this epoch's order."""
@@ -157,16 +165,15 @@ def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
     job.model.train()
     for number, batch in enumerate(batches(job.images, rows, batch_size), 1):
         aims = targets[done : done + len(batch)]
-        try:
-            logits = learn(job, batch, aims, step_seed(settings.seed, epoch, number), weights)
-        except (RuntimeError, MemoryError) as error:
-            raise said_plainly(error, batch_size, done) from error
-        if number % each_step == 0 or number == n_batches:
-            step = math.ceil(number / each_step)
-            so_far = epoch - 1 + step / n_steps
-            take_step(job, learning_rate(settings, so_far, valid_losses))
-            if job.average is not None:
-                job.average.update(job.network, (epoch - 1) * n_steps + step)
+        seed = step_seed(settings.seed, epoch, number)
+        with a_batch_that_fits(batch_size, done):
+            logits = learn(job, batch, aims, seed, weights, job.gathered(number))
+            if number % each_step == 0 or number == n_batches:
+                step = math.ceil(number / each_step)
+                so_far = epoch - 1 + step / n_steps
+                take_step(job, learning_rate(settings, so_far, valid_losses))
+                if job.average is not None:
+                    job.average.update(job.network, (epoch - 1) * n_steps + step)
         new = slice(own, own + len(logits))
         seen[new] = logits
         taught[new] = labels[done : done + len(batch)][job.ranks.share(len(batch))]
@@ -180,7 +187,9 @@ def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
     return checked_score(job.ranks.joined(seen[:own], sizes).cpu().numpy(), labels, epoch)
 
 
-def learn(job: Job, batch: Tensor, aims: Tensor, seed: int, weights: tuple[float, float]) -> Tensor:
+def learn(
+    job: Job, batch: Tensor, aims: Tensor, seed: int, weights: tuple[float, float], gathered: int
+) -> Tensor:
     """Add a batch's gradients; return the logits of this process's share of it.
 
     Args:
@@ -189,6 +198,7 @@ def learn(job: Job, batch: Tensor, aims: Tensor, seed: int, weights: tuple[float
         aims: float (B,), its labels.
         seed: Of all that is drawn for it.
         weights: What a patch of each class counts.
+        gathered: Patches of the whole step, over which the loss is averaged.
     """
     settings, ranks, preprocess = job.plan.settings, job.ranks, job.plan.spec.preprocess
     torch.manual_seed(seed)  # for dropout
@@ -202,8 +212,8 @@ def learn(job: Job, batch: Tensor, aims: Tensor, seed: int, weights: tuple[float
     with ranks.of_whole_batch(len(batch)):
         logits: Tensor = job.model(inputs)
     # The gradients of all processes are averaged afterwards.
-    loss = objective(logits, aims, settings, weights, of=len(batch) / ranks.count)
-    ranks.fabric.backward(loss / job.batches_a_step)
+    loss = objective(logits, aims, settings, weights, of=gathered / ranks.count)
+    ranks.fabric.backward(loss)
     return logits.detach()
 
 
@@ -226,15 +236,19 @@ def measure_norms(job: Job, epoch: int) -> None:
     count -= count % size == 1  # one patch alone has no statistics
     rows = plan.training.rows[epoch_order(len(plan.training), plan.settings.seed, epoch)[:count]]
     shown = batches(job.images, rows, size)
-    renew_norms(job.state.judged, shown, plan.spec.preprocess, plan.compute)
+    with a_batch_that_fits(job.state.batch_size, len(plan.training)):
+        renew_norms(job.state.judged, shown, plan.spec.preprocess, plan.compute)
 
 
 def validated(job: Job, epoch: int) -> Scores:
     """Score the network on the validation patches, each process its share."""
     validation, ranks = job.plan.validation, job.ranks
     own = validation.rows[ranks.share(len(validation))]
-    shown = batches(job.images, own, VALIDATION_BATCH)
-    logits = forward(job.state.judged, shown, job.plan.spec.preprocess, job.plan.compute)
+    halved = job.state.batch_size < job.plan.settings.batch_size
+    size = min(VALIDATION_BATCH, job.state.batch_size) if halved else VALIDATION_BATCH
+    shown = batches(job.images, own, size)
+    with a_batch_that_fits(job.state.batch_size, len(job.plan.training)):
+        logits = forward(job.state.judged, shown, job.plan.spec.preprocess, job.plan.compute)
     on_device = torch.from_numpy(logits).to(ranks.fabric.device)
     whole = ranks.joined(on_device, [len(validation)]).cpu().numpy()
     return checked_score(whole, validation.labels, epoch)
@@ -251,17 +265,19 @@ def take_step(job: Job, rate: float) -> None:
 
 
 def take_smaller_batches(
-    state: TrainState, accumulate: int, error: DoesNotFitError, progress: Progress
+    state: TrainState, settings: TrainConfig, error: DoesNotFitError, progress: Progress
 ) -> None:
-    """Go back to the end of the epoch before, to go on with half as many patches at once."""
+    """Go back to the end of the epoch before, to go on with half as many patches or fewer."""
     if state.batch_size == 1:
         raise error
-    smaller = state.batch_size // 2
+    # As many patches a step: a divisor of what was asked for.
+    whole = settings.batch_size
+    smaller = next(n for n in range(state.batch_size // 2, 0, -1) if whole % n == 0)
     if not state.alone:  # the other processes are in the midst of it
         raise TrainingError(
             f"a batch of {state.batch_size} patches does not fit in memory; the same steps in "
-            f"halves: --set train.batch_size={smaller} --set train.accumulate="
-            f"{2 * accumulate}, or take more processes"
+            f"parts: --set train.batch_size={smaller} --set train.accumulate="
+            f"{settings.accumulate * whole // smaller}, or take more processes"
         ) from error
     progress.say(
         f"a batch of {state.batch_size} patches does not fit in memory; going on with "
@@ -329,11 +345,15 @@ def epoch_line(state: TrainState, plan: Plan) -> str:
     )
 
 
-def said_plainly(error: RuntimeError | MemoryError, batch_size: int, done: int) -> Exception:
-    """Return the error to raise in place of one of a step: memory that ran out has a remedy."""
-    if not out_of_memory(error):
-        return error
-    return DoesNotFitError(batch_size, done)
+@contextmanager
+def a_batch_that_fits(batch_size: int, done: int) -> Iterator[None]:
+    """Tell memory that ran out from all other errors: it has a remedy."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, InputError) as error:
+        if not out_of_memory(error.__cause__ or error):
+            raise
+        raise DoesNotFitError(batch_size, done) from error
 
 
 class DoesNotFitError(TrainingError):

@@ -98,8 +98,11 @@ class Ranks:
         return slice(n * rank // self.count, n * (rank + 1) // self.count)
 
     def of_whole_batch(self, n: int) -> AbstractContextManager[Any]:
-        """Return a context in which a share of ``n`` patches is computed as part of them all."""
-        if self.count == 1:
+        """Return a context in which a share of ``n`` patches is computed as part of them all.
+
+        A single patch alone needs it as well: PyTorch has no batch statistics of it.
+        """
+        if self.count == 1 and n > 1:
             return nullcontext()
         return WholeBatch(n, self.share(n))
 

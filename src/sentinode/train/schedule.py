@@ -23,7 +23,7 @@ def learning_rate(
 
     Args:
         settings: Name of the schedule, its largest rate and its lengths.
-        epochs_done: Epochs before the step, the current one's share included; 0 or more.
+        epochs_done: Epochs behind the step, with the step itself; above 0.
         valid_losses: Validation loss of each finished epoch.
     """
     largest = settings.learning_rate
@@ -37,7 +37,7 @@ def _share(settings: TrainConfig, done: float, valid_losses: Sequence[float]) ->
         case "constant":
             share = 1.0
         case "step":
-            share = FACTOR ** (int(done) // settings.step_epochs)
+            share = FACTOR ** ((math.ceil(done) - 1) // settings.step_epochs)
         case "plateau":
             share = FACTOR ** reductions(valid_losses, settings.step_epochs)
         case "cosine":

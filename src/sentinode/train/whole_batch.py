@@ -6,7 +6,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.distributed import all_gather, all_reduce, get_world_size
+from torch.distributed import all_gather, all_reduce, get_world_size, is_initialized
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -17,7 +17,8 @@ __all__ = ["WholeBatch"]
 class WholeBatch(TorchFunctionMode):
     """While it lasts, batch normalisation and dropout take the batch of all processes together.
 
-    Whatever module calls them: PyTorch's own or another one.
+    Whatever module calls them: PyTorch's own or another one. Where there is a single value a
+    channel, which PyTorch refuses, it is normalised to zero, as Keras does.
 
     Args:
         n: Patches in the whole batch.
@@ -64,11 +65,12 @@ def _batch_norm(
 ) -> Tensor:
     if not training:
         return functional.batch_norm(values, running_mean, running_var, weight, bias, eps=eps)
-    normed, mean, variance = _SharedNorm.apply(values, weight, bias, eps)  # type: ignore[no-untyped-call]
+    shared = _SharedNorm.apply(values, weight, bias, eps)  # type: ignore[no-untyped-call]
+    normed, mean, variance, several = shared
     with torch.no_grad():
         if running_mean is not None:
             running_mean.lerp_(mean, momentum)
-        if running_var is not None:
+        if running_var is not None and several:
             running_var.lerp_(variance, momentum)
     return normed  # type: ignore[no-any-return]
 
@@ -78,21 +80,24 @@ class _SharedNorm(torch.autograd.Function):
     """Batch normalisation by statistics over all processes (Ioffe and Szegedy, ICML 2015).
 
     The means and sums of squares of the processes are put together as by Chan et al. (1979). An
-    empty share is allowed. Gives the normalised values, mean and unbiased variance.
+    empty share is allowed. Gives the normalised values, mean, unbiased variance, and whether there
+    are values enough for one.
     """
 
     @staticmethod
     def forward(
         ctx: Any, values: Tensor, weight: Tensor | None, bias: Tensor | None, epsilon: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, bool]:
         axes = [axis for axis in range(values.ndim) if axis != 1]
         count = values.numel() // values.shape[1]
         wide = values.float()
         mean = wide.sum(axes) / max(count, 1)
         squares = (wide - _along(mean, wide)).square().sum(axes)
         own = torch.stack([torch.full_like(mean, count), mean, squares]).double()
-        everyones = [torch.empty_like(own) for _ in range(get_world_size())]
-        all_gather(everyones, own)
+        everyones = [own]
+        if is_initialized():
+            everyones = [torch.empty_like(own) for _ in range(get_world_size())]
+            all_gather(everyones, own)
         counts, means, sums = torch.stack(everyones).unbind(1)
         total = counts.sum(0)
         whole_mean = (counts * means).sum(0) / total
@@ -107,7 +112,7 @@ class _SharedNorm(torch.autograd.Function):
         variance = (spread / (total - 1).clamp(min=1)).float()
         whole_mean = whole_mean.float()
         ctx.mark_non_differentiable(whole_mean, variance)
-        return normed.to(values.dtype), whole_mean, variance
+        return normed.to(values.dtype), whole_mean, variance, bool(total.max() > 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -117,7 +122,8 @@ class _SharedNorm(torch.autograd.Function):
         normed = (values.float() - _along(mean, wide)) * _along(scale, wide)
         own = torch.stack([wide.sum(axes), (wide * normed).sum(axes)])
         whole = own.double()
-        all_reduce(whole)
+        if is_initialized():
+            all_reduce(whole)
         by_mean, by_spread = (whole / total).float().unbind(0)
         back = wide - _along(by_mean, wide) - normed * _along(by_spread, wide)
         back = back * _along(scale if weight is None else scale * weight, wide)

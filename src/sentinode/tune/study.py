@@ -94,13 +94,18 @@ class SharedStudy:
     def _take_up_the_lost(self) -> None:
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             worker = trial.user_attrs.get(WORKER)
-            if worker is None or worker == self.worker or self._alive(worker):
+            if worker == self.worker or (worker is not None and self._alive(worker)):
                 continue
             storage = self.study._storage  # a trial of another worker has no public handle
             storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
             self.study.tell(trial.number, state=TrialState.FAIL)
-            curve = {str(epoch): value for epoch, value in trial.intermediate_values.items()}
-            self.study.enqueue_trial(trial.params, user_attrs={CURVE: curve})
+            if worker is not None:
+                curve = {str(epoch): value for epoch, value in trial.intermediate_values.items()}
+                self.study.enqueue_trial(trial.params, user_attrs={CURVE: curve})
+            elif "fixed_params" in trial.system_attrs:  # it was being taken up
+                again = {CURVE: trial.user_attrs.get(CURVE, {})}
+                self.study.enqueue_trial(trial.system_attrs["fixed_params"], user_attrs=again)
+            # Otherwise its worker was killed while it drew values, and the same are drawn again.
 
     def _alive(self, worker: str) -> bool:
         path = self._workers / worker
