@@ -19,6 +19,7 @@ from builders.sets import QUICK, small_set, small_split, tiny_spec
 from sentinode.config import load_config
 from sentinode.errors import TrainingError
 from sentinode.models import Run, choose_compute
+from sentinode.models.nodenet import nodenet
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
 from sentinode.train.ranks import Ranks
@@ -101,6 +102,21 @@ def test_two_processes_give_what_one_gives(
     two = together(packed, tmp_path / "two", *RECIPES[recipe])
     assert_agree(one, two)
     assert one.record.fingerprint == two.record.fingerprint
+
+
+@pytest.mark.slow
+def test_two_processes_train_nodenet_as_one(tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", 40, size=96)
+    split = small_split(packed)
+    n = sum(map(len, split.units["train"].values()))
+    settings = ("train.optimizer=sgd", "train.epochs=1", f"train.batch_size={n - 1}")
+    network = nodenet("tiny-nodenet", (1, 2, 2), dropout=0.5)
+    config = load_config(None, [*QUICK, *settings])
+    one = train(packed, split, config, tmp_path / "one", spec=network)
+    text = SCRIPT.replace("tiny_spec()", "nodenet('tiny-nodenet', (1, 2, 2), dropout=0.5)").replace(
+        "import sys\n", "import sys\nfrom sentinode.models.nodenet import nodenet\n"
+    )
+    assert_agree(one, together(packed, tmp_path / "two", *settings, text=text))
 
 
 @pytest.mark.slow

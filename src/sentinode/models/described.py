@@ -38,6 +38,8 @@ def _stack(layers: list[dict[str, Any]]) -> str:
     ]
     units = [str(layer["units"]) for layer in layers if layer["kind"] == "dense"]
     pooled = ["GAP"] if any(layer["kind"] == "average" for layer in layers) else []
-    activations = sorted({layer["activation"] for layer in layers if "activation" in layer})
+    activations = {layer["activation"] for layer in layers if "activation" in layer}
+    if any(layer["kind"] == "relu" for layer in layers):  # behind a linear layer and its norm
+        activations = activations - {"linear"} | {"relu"}
     dense = "-".join([*units, "1", *pooled])
-    return f"C{'-'.join(filters)}_FC{dense}_{'-'.join(activations)}"
+    return f"C{'-'.join(filters)}_FC{dense}_{'-'.join(sorted(activations))}"
