@@ -4,8 +4,8 @@
         [--only NAME]
 
 SET is a packed set with a fold test of other slides. The network is nodenet-small without a
-teacher, trained on a part of the patches. OUT keeps the runs; started again after any interruption it goes
-on. RESULTS gets the comparison.
+teacher, trained on a part of the patches. OUT keeps the runs; started again after any
+interruption it goes on. RESULTS gets the comparison.
 """
 
 from __future__ import annotations
