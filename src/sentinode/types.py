@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 __all__ = [
     "FOLDS",
+    "FOLD_NAMES",
     "PATCHES_DTYPE",
     "RESEARCH_USE_ONLY",
     "Fold",
@@ -30,6 +31,17 @@ PatchPx = NewType("PatchPx", int)
 Fold = Literal["train", "valid", "test", "unlabelled"]
 """What a patch is for. ``valid`` chooses (early stopping, threshold), ``test`` is reported."""
 FOLDS: tuple[Fold, ...] = ("train", "valid", "test", "unlabelled")
+FOLD_NAMES: dict[str, Fold] = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+"""What others call the folds, in lower case."""
 
 UInt8Array = NDArray[np.uint8]
 PATCHES_DTYPE = np.uint8

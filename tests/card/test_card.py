@@ -61,7 +61,7 @@ def stress(path: Path, weights: str) -> Path:
             "headline": "600 patches, changed in two ways.",
             "lessons": ["Blur costs most."],
             "conditions": conditions,
-            "provenance": {"inputs": {"weights": weights}},
+            "provenance": {"stage": "stress", "inputs": {"weights": weights}},
         },
     )
     return path
@@ -151,6 +151,15 @@ def test_files_of_other_weights_are_refused(report: Path, tmp_path: Path) -> Non
     write_json(tmp_path / "report.json", values)
     with pytest.raises(InputError, match=r"report\.json is of other weights"):
         make_card(run, report=tmp_path / "report.json")
+    del values["provenance"]["inputs"]["weights"]  # evaluated without --run
+    values["origins"]["predictions"] = {"weights_sha256": "0" * 64}
+    write_json(tmp_path / "predicted.json", values)
+    with pytest.raises(InputError, match=r"predicted\.json is of other weights"):
+        make_card(run, report=tmp_path / "predicted.json")
+    with pytest.raises(InputError, match=r"report\.json is no stress\.json"):
+        make_card(run, stress=report)
+    with pytest.raises(InputError, match=r"expected a JSON file, got the folder"):
+        make_card(run, report=tmp_path)
     with pytest.raises(InputError, match=r"stress\.json is of other weights"):
         make_card(run, stress=stress(tmp_path / "stress.json", "1" * 64))
     with pytest.raises(MissingInputError, match="no file"):

@@ -10,14 +10,17 @@ from sklearn.metrics import roc_auc_score
 from builders.sets import small_set, small_split, tiny_spec
 from sentinode.cli.compare import compare_command
 from sentinode.compare import (
+    common_patches,
     find_candidates,
     learning_curve,
     predicted,
 )
+from sentinode.compare.once import predict_once
 from sentinode.config import Config, PredictConfig, TrainConfig, load_config
 from sentinode.core import provenance
 from sentinode.data import propose
 from sentinode.errors import InputError
+from sentinode.predict import predict_set
 from sentinode.tables import Calibration, Predictions, Split
 from sentinode.train import train
 from sentinode.types import Fold
@@ -82,6 +85,60 @@ def test_kept_predictions_are_made_again_when_what_shapes_them_changed(tmp_path:
     other.model_copy(update={"units": units}).write(packed.folder / "split.json")
     with pytest.raises(InputError, match="trained on another split"):
         probabilities()
+
+
+def test_predictions_of_one_run_are_not_dropped_and_those_of_another_set_not_taken(
+    tmp_path: Path,
+) -> None:
+    packed, other = (small_set(tmp_path / name, 120, seed=n) for n, name in enumerate("ab"))
+    split = small_split(packed)
+    small_split(other)
+    quick = Config(train=TrainConfig(epochs=1, threads=1, precision="float32"))
+    run = train(packed, split, quick, tmp_path / "run", spec=tiny_spec())
+    for name, config in (("plain", quick), ("d4", Config(predict=PredictConfig(d4=True)))):
+        predict_set(run, packed, config, ["test"]).write(tmp_path / f"{name}.parquet")
+    both = [str(tmp_path / f"{name}.parquet") for name in ("plain", "d4")]
+    assert [each.name for each in find_candidates([], both)] == ["plain", "d4"]
+    with pytest.raises(InputError, match="plain and d4 are predictions of the same run"):
+        find_candidates([str(run.folder)], both)
+    given = find_candidates([str(run.folder)], both[:1])
+    kept = predicted(given, packed, quick, tmp_path / "kept")
+    assert kept[0].predictions is given[0].predictions
+    anew = predicted(given, other, quick, tmp_path / "kept")[0].predictions
+    assert anew is not None
+    assert anew.note["provenance"]["inputs"]["input"] == other.meta.content_hash
+
+
+def test_folds_of_the_set_count_where_predictions_have_none(tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", 120)
+    split = small_split(packed)
+    table = packed.manifest.frame[["id"]].assign(probability=0.5)
+    table.loc[::3, "probability"] = 0.6
+    table.to_csv(tmp_path / "a.csv", index=False)
+    common = common_patches(find_candidates([], [str(tmp_path / "a.csv")]), packed)
+    assert set(common.ids) == ids_of(split, "test")
+    assert "of fold test" in common.said
+
+
+def test_a_calibration_of_as_many_knots_is_another_one(tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", 120)
+    quick = Config(train=TrainConfig(epochs=1, threads=1, precision="float32"))
+    run = train(packed, small_split(packed), quick, tmp_path / "run", spec=tiny_spec())
+    found = []
+    for high in (0.7, 0.9):
+        Calibration(
+            method="isotonic",
+            weights_sha256=run.weights_hash,
+            fitted_on="valid",
+            patches=9,
+            before={},
+            after={},
+            knots=((-1.0, 0.1), (1.0, high)),
+            provenance=provenance("calibrate"),
+        ).write(run.folder)
+        made = predict_once(tmp_path / "p.parquet", run, packed, quick)
+        found.append(made.frame["probability"].max())
+    assert found[0] < found[1]
 
 
 def test_a_learning_curve_is_trained_once_and_goes_on(tmp_path: Path) -> None:

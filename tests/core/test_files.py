@@ -52,6 +52,18 @@ def test_other_os_errors_stay_what_they_are(tmp_path: Path) -> None:
     assert not isinstance(caught.value, SentinodeError)
 
 
+def test_a_folder_in_the_way_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder, expected the name of a file"):
+        write_text(tmp_path, "words")
+    with pytest.raises(InputError, match="is a folder, expected the name of a file"):
+        write_text(Path(), "words")
+    with pytest.raises(InputError, match=r"cannot write .*: File name too long"):
+        write_text(tmp_path / ("x" * 300), "words")
+    with pytest.raises(InputError, match="expected a JSON file, got the folder"):
+        read_json(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="expected a folder"), folder_lock(tmp_path / "file"):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sentinode.cli.main import app
 from sentinode.errors import InputError, MissingInputError
-from sentinode.tables import Report
+from sentinode.tables import Predictions, Report
 
 RUNNER = CliRunner()
 QUICK = ["--set", "evaluate.resamples=100", "--set", "evaluate.examples=2"]
@@ -65,6 +65,32 @@ def test_bare_csv_with_labels_beside_it(case, tmp_path):
         tmp_path / "p.csv", "--labels", tmp_path / "labels.csv", "--out", tmp_path / "out"
     )
     assert f"{len(table)} patches with a label" in said
+
+
+def test_columns_may_be_of_either_file(case, tmp_path):
+    table = case.predictions.frame.rename(columns={"probability": "score"})
+    table[["id", "score"]].to_csv(tmp_path / "p.csv", index=False)
+    labels = table[["id", "label"]].rename(columns={"id": "patch", "label": "truth"})
+    labels.assign(site="a").to_csv(tmp_path / "labels.csv", index=False)
+    given = [f"--column={pair}" for pair in ("probability=score", "label=truth", "centre=site")]
+    with_ids = ["--column", "id=patch"]
+    where = ["--labels", tmp_path / "labels.csv", "--out", tmp_path / "out"]
+    with pytest.raises(InputError, match="id"):
+        called(tmp_path / "p.csv", *where, *given)
+    assert "with a label" in called(tmp_path / "p.csv", *where, *given, *with_ids)
+    with pytest.raises(InputError, match="no column 'nowhere' for slide"):
+        called(tmp_path / "p.csv", *where, *given, *with_ids, "--column", "slide=nowhere")
+
+
+def test_what_made_a_csv_lies_beside_it_until_the_csv_is_changed(case, tmp_path):
+    note = {"weights_sha256": "0" * 64, "left_out": {"x": "it is cut short"}}
+    Predictions(case.predictions.frame, note).write(tmp_path / "p.csv")
+    assert Predictions.read(tmp_path / "p.csv").note == note
+    with pytest.raises(InputError, match="made by other weights"):
+        called(tmp_path / "p.csv", "--out", tmp_path / "out", "--run", case.run)
+    text = (tmp_path / "p.csv").read_text()
+    (tmp_path / "p.csv").write_text(text + "another,,,,1,test,0.0,0.5\n")
+    assert Predictions.read(tmp_path / "p.csv").note == {}
 
 
 def test_logit_alone_is_enough(tmp_path):

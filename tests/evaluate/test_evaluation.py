@@ -84,9 +84,40 @@ def test_damaged_report_is_said(tmp_path):
 
 
 def test_slide_disjoint_is_said_first(case):
-    report = evaluate(case.predictions, QUICK, packed=case.packed, split=case.split)
+    given = {"packed": case.packed, "split": case.split}
+    report = evaluate(case.predictions, QUICK, **given, run_folder=case.run)
     assert report.headline.startswith("Slide-disjoint: ")
     assert report.optimistic is None
+    trained_on = {"set": case.packed.meta.content_hash, "split": case.split.hash}
+    said = Predictions(case.predictions.frame, {"trained_on": trained_on})
+    assert evaluate(said, QUICK, **given).headline.startswith("Slide-disjoint: ")
+
+
+def test_slide_disjoint_is_not_said_of_a_network_that_nothing_is_known_of(case):
+    given = {"packed": case.packed, "split": case.split}
+    report = evaluate(Predictions(case.predictions.frame, {}), QUICK, **given)
+    assert report.headline.startswith("Independence not known: nothing says that the network")
+    other = Predictions(case.predictions.frame, {"trained_on": {"set": "x", "split": "y"}})
+    assert "trained on another set" in evaluate(other, QUICK, **given).headline
+
+
+def test_the_folds_of_others_are_understood_and_other_words_refused():
+    fold = np.where(np.arange(300) < 150, "Training", "testing")
+    report = report_of(frame_of(fold=fold, slide=[f"s{i // 30}" for i in range(300)]))
+    assert report.rows.reported == 150
+    assert report.rows.fold == "test"
+    with pytest.raises(InputError, match="fold 'fold 1' of id 'x0', expected one of train"):
+        Predictions.make(frame_of(fold="fold 1"), {})
+
+
+def test_shares_are_said_with_the_digits_they_were_asked_with(case, tmp_path):
+    asked = {"coverages": (0.975,), "prevalences": (0.015,), "confidence": 0.995}
+    config = QUICK.model_copy(update=asked)
+    report = evaluate(case.predictions, config, packed=case.packed, split=case.split)
+    page = write_report(report, tmp_path / "out", packed=case.packed).read_text()
+    assert "97.5%" in page
+    assert "1.5%" in page
+    assert "99.5% interval" in page
 
 
 def test_optimistic_split_is_said_first(case):

@@ -76,6 +76,13 @@ def test_shipped_list_and_its_stand_ins(packed: PackedSet) -> None:
     assert "1 of the 2" in said
 
 
+def test_a_list_of_which_nothing_is_there_and_nothing_stands_in() -> None:
+    listed = pd.DataFrame({"id": ["x"], "label": [1]})
+    table = pd.DataFrame({"id": ["0", "1"], "label": pd.array([None, None], dtype="Int8")})
+    with pytest.raises(InputError, match="none of the 1 examples of the list is among the 2 patch"):
+        rows_of_list(listed, table, np.zeros((2, 16, 16, 3), np.uint8))
+
+
 def test_lists_of_a_reader(tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text("\ufeffp1\n\n p2 \n")

@@ -121,6 +121,20 @@ def test_a_changed_setting_redoes_what_depends_on_it(
     assert done_again == ["train", "predict", "evaluate", "submission"]
 
 
+def test_a_changed_file_that_settings_name_redoes_what_depends_on_it(
+    source: Path, tmp_path: Path
+) -> None:
+    verdicts, out = tmp_path / "verdicts.csv", tmp_path / "out"
+    verdicts.write_text("id,verdict\np001,unusable\n")
+    config = load_config(None, [*QUICK, f"audit.verdicts={verdicts}"])
+    run_pipeline(source, out, config, lambda _: None)
+    verdicts.write_text("id,verdict\np001,unusable\np002,unusable\n")
+    said: list[str] = []
+    with pytest.raises(InputError, match="--force"):  # the run is of other patches
+        run_pipeline(source, out, config, said.append)
+    assert [s.partition(":")[0] for s in said if "kept" not in s] == ["audit", "split"]
+
+
 def test_several_seeds_share_the_set_and_are_told_apart(
     finished: tuple[Path, list[str]], source: Path, config: Config, tmp_path: Path
 ) -> None:

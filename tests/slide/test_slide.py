@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openslide
 import pandas as pd
 import pytest
 import tifffile
@@ -22,7 +23,10 @@ from sentinode.errors import DiskFullError, InputError
 from sentinode.models import resolve_run
 from sentinode.phantom import make_section, make_slide
 from sentinode.slide import Analyst, Job, analyse_cohort, peaks, shard_of, slide_score
-from sentinode.slides import Slide, write_pyramid
+from sentinode.slide.tables import write_tumour
+from sentinode.slides import Grid, Slide, write_pyramid
+from sentinode.slides.vendors import VendorFile
+from sentinode.types import Mpp, PatchPx
 
 EXACT = SlideConfig(precision="float32", tile=5, overlay_px=400)
 FILES = {"map.ome.tif", "overlay.png", "tiles.csv", "tiles.geojson", "tumour.geojson"}
@@ -91,6 +95,36 @@ def test_outputs_say_the_same(done: Path) -> None:
 def ring_area(ring: list[list[float]]) -> float:
     x, y = np.array(ring).T
     return abs(float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]))) / 2
+
+
+def test_a_file_that_goes_away_while_it_is_read_is_an_error_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "slide.tif"
+    write_pyramid(path, np.full((300, 300, 3), 200, np.uint8), Mpp(0.97))
+    file = VendorFile(path)
+    path.unlink()
+
+    def gone(*given: object) -> None:
+        raise openslide.OpenSlideError("the share went away")
+
+    monkeypatch.setattr(openslide.OpenSlide, "read_region", gone)
+    with pytest.raises(OSError, match="cannot be read any more"):
+        file.read(0, 0, 0, 96, 96)
+
+
+def test_each_area_has_its_own_measurements(tmp_path: Path) -> None:
+    probability = np.zeros((4, 5))
+    probability[:2, :2], probability[2, 2], probability[3, 3] = 0.9, 0.8, 0.7  # corner to corner
+    grid = Grid(Mpp(1.0), 1.0, PatchPx(32), PatchPx(96), 4, 5)
+    write_tumour(tmp_path / "t.geojson", probability, grid, (160, 128), 0.5)
+    found = json.loads((tmp_path / "t.geojson").read_text())["features"]
+    measured = [
+        {m["name"]: m["value"] for m in each["properties"]["measurements"]} for each in found
+    ]
+    assert [m["Max prob_Tumor"] for m in measured] == [0.9, 0.8, 0.7]
+    areas = [m["Area mm^2"] for m in measured]
+    assert areas == pytest.approx([4 * 0.032**2, 0.032**2, 0.032**2], abs=1e-6)
 
 
 def test_geojson_is_what_qupath_reads(done: Path) -> None:

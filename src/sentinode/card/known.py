@@ -70,7 +70,9 @@ def gather(run: Run, report: Path | None, stress: Path | None, maps: Path | None
     """
     opened = None if report is None else Report.read(report)
     if opened is not None and report is not None:
+        predicted = opened.origins.get("predictions", {}).get("weights_sha256")
         _of_run(run, opened.provenance.inputs, report)
+        _of_run(run, {} if predicted is None else {"weights": predicted}, report)
     return Known(
         run=run,
         summary=summarise(run.spec),
@@ -88,8 +90,11 @@ def _read(run: Run, path: Path | None) -> Mapping[str, Any] | None:
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: expected an object, got {type(found).__name__}")
     made = found.get("provenance")
+    stage = made.get("stage") if isinstance(made, Mapping) else None
     inputs = made.get("inputs") if isinstance(made, Mapping) else None
-    _of_run(run, inputs if isinstance(inputs, Mapping) else {}, path)
+    if stage != "stress" or not isinstance(inputs, Mapping):
+        raise InputError(f"{path} is no stress.json, as `sentinode stress` writes it")
+    _of_run(run, inputs, path)
     return found
 
 

@@ -16,7 +16,7 @@ def ensemble_command(
 ) -> None:
     """Take the mean of what several runs predicted, each counting the same."""
     from sentinode.errors import InputError
-    from sentinode.predict import ensemble, write_predictions
+    from sentinode.predict import ensemble
     from sentinode.tables import Predictions
     from sentinode.types import RESEARCH_USE_ONLY
 
@@ -24,6 +24,6 @@ def ensemble_command(
     if twice is not None:
         raise InputError(f"{twice} is given twice; each run counts once")
     made = ensemble({str(path): Predictions.read(path) for path in predictions})
-    write_predictions(made, out)
+    made.write(out)
     typer.echo(f"wrote {out}: {len(made.frame):,} patches, the mean of {len(predictions)} runs")
     typer.echo(RESEARCH_USE_ONLY)

@@ -71,10 +71,10 @@ def _predictions(
     """Return predictions with the labels joined to them, and the centre of each id known."""
     from sentinode.evaluate import read_labels, read_predictions, with_labels
 
-    read = read_predictions(path, names)
-    if labels is None:
+    table = None if labels is None else read_labels(labels, names)
+    read = read_predictions(path, names, () if table is None else set(table.columns))
+    if table is None:
         return read.predictions, read.centres
-    table = read_labels(labels, names)
     joined, centres = with_labels(read.predictions, table), dict(read.centres)
     if "centre" in table:
         known = table[table["centre"].notna()]

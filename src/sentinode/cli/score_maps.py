@@ -39,6 +39,7 @@ def score_maps_command(
     overrides: Overrides = None,
 ) -> None:
     """Score the maps of networks: focus, stability, faithfulness, agreement with masks."""
+    from sentinode.core import folder_names
     from sentinode.errors import InputError
 
     wanted: list[Method] = [how_of(method=name.strip()).method for name in methods.split(",")]
@@ -52,6 +53,7 @@ def score_maps_command(
     from sentinode.types import RESEARCH_USE_ONLY
 
     opened = [resolve_run(run) for run in runs]
+    names = folder_names([run.folder for run in opened])
     sizes = {run.spec.preprocess.size for run in opened}
     if len(sizes) > 1:
         raise InputError(f"the networks take patches of {sorted(sizes)} px; score them one by one")
@@ -65,8 +67,10 @@ def score_maps_command(
     shape = {"methods": wanted, "count": count, "few": few, "baseline": against}
     scored: dict[str, list[ScoredRun]] = {}
     for place, found in places.items():
-        for run in opened:
-            made = score_run(run, found, wanted, settings, layer=layer, baseline=against, few=few)
+        for run, name in zip(opened, names, strict=True):
+            made = score_run(
+                run, found, wanted, settings, layer=layer, baseline=against, few=few, name=name
+            )
             scored.setdefault(place, []).append(made)
             write_scores(out, scored, shape)  # what is finished is kept
     typer.echo((out / "map_scores.md").read_text(encoding="utf-8"), nl=False)

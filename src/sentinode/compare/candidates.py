@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 from sentinode.compare.once import predict_once
 from sentinode.config import Config
-from sentinode.core import run_folder, weight_names
+from sentinode.core import folder_names, run_folder, weight_names
 from sentinode.errors import InputError, MissingInputError
 from sentinode.models import RECORD_FILE, Run
 from sentinode.tables import MapScore, PackedSet, Predictions, read_map_scores
@@ -58,12 +57,12 @@ def find_candidates(
         CheckpointError: A run is damaged.
     """
     opened = [run for each in runs for run in _runs_at(each)]
-    names = _names([run.folder for run in opened])
+    names = folder_names([run.folder for run in opened])
     _check_no_copies(opened, names)
     given = {name: Predictions.read(path) for name, path in map(_named, predictions)}
     if len(given) < len(predictions):
         raise InputError("two predictions have one name; give them as NAME=FILE")
-    by_weights = {p.note.get("weights_sha256"): p for p in given.values()}
+    by_weights = _by_weights(given, {run.weights_hash for run in opened})
     scores = {digest: found for path in maps for digest, found in read_map_scores(path).items()}
     found = [
         Candidate(
@@ -85,6 +84,20 @@ def find_candidates(
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{twice!r} stands twice among what is compared; give each once")
     return found
+
+
+def _by_weights(given: Mapping[str, Predictions], ours: set[str]) -> dict[str, Predictions]:
+    """Return the predictions of each run by its weights, one for each."""
+    found: dict[str, tuple[str, Predictions]] = {}
+    for name, predictions in given.items():
+        weights = predictions.note.get("weights_sha256")
+        if weights in ours and weights in found:
+            raise InputError(
+                f"{found[weights][0]} and {name} are predictions of the same run; give one of "
+                "them, or both without the run"
+            )
+        found[weights] = (name, predictions)
+    return {weights: predictions for weights, (_, predictions) in found.items()}
 
 
 def _runs_at(name: str) -> list[Run]:
@@ -117,24 +130,6 @@ def _named(given: str) -> tuple[str, Path]:
     return (name if equals else path.stem), path
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of the paths that tell them apart.
-
-    A last ``run`` is left out, and ``seed-42`` keeps the name of the folder above it.
-    """
-    parts = [list(folder.resolve().parts) for folder in folders]
-    for p in parts:
-        if p[-1] == "run" and len(p) > 2:
-            p.pop()
-        if re.fullmatch(r"seed-\d+", p[-1]) and len(p) > 2:
-            p[-2:] = ["/".join(p[-2:])]
-    for length in range(1, max(map(len, parts), default=1) + 1):
-        names = ["/".join(p[-length:]) for p in parts]
-        if len(set(names)) == len(names):
-            return names
-    raise InputError(f"{folders[0]} is given twice; give each run once")
-
-
 def _beside(run: Run) -> Predictions | None:
     for folder in (run.folder, run.folder.parent):
         path = folder / PREDICTIONS
@@ -155,7 +150,7 @@ def _scored(run: Run) -> tuple[MapScore, ...]:
 def predicted(
     candidates: Sequence[Candidate], packed: PackedSet, config: Config, kept: Path
 ) -> list[Candidate]:
-    """Predict the set with each run that has no predictions yet, and keep what was predicted.
+    """Predict the set with each run that has no predictions of it yet, and keep them.
 
     Args:
         candidates: What is compared.
@@ -168,10 +163,19 @@ def predicted(
     """
     done = []
     for each in candidates:
-        if each.run is None or each.predictions is not None:
+        if each.run is None or (each.predictions is not None and _is_of(each, packed)):
             done.append(each)
             continue
         name = f"{each.run.weights_hash[:16]}-{packed.meta.content_hash[:16]}.parquet"
         made = predict_once(kept / name, each.run, packed, config)
         done.append(replace(each, predictions=made))
     return done
+
+
+def _is_of(candidate: Candidate, packed: PackedSet) -> bool:
+    """Whether predictions are of the set, or do not say of which they are."""
+    assert candidate.predictions is not None
+    made = candidate.predictions.note.get("provenance")
+    inputs = made.get("inputs") if isinstance(made, Mapping) else None
+    given = inputs.get("input") if isinstance(inputs, Mapping) else None
+    return given is None or given == packed.meta.content_hash

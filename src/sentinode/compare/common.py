@@ -12,7 +12,7 @@ import pandas as pd
 from sentinode.compare.candidates import Candidate
 from sentinode.errors import InputError
 from sentinode.metrics import BoolArray, FloatArray, IntArray
-from sentinode.tables import PackedSet, Predictions, Unit
+from sentinode.tables import PackedSet, Predictions, Split, Unit
 
 __all__ = ["Common", "common_patches"]
 
@@ -121,6 +121,10 @@ def _reported(
         known = packed.manifest.frame.set_index("id").reindex(frame.index)
         for column in ("label", "slide"):
             frame[column] = frame[column].fillna(known[column].astype(frame[column].dtype))
+        if frame["fold"].isna().all() and (packed.folder / "split.json").is_file():
+            split = Split.read(packed.folder / "split.json")
+            split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
+            frame["fold"] = split.folds_of(frame.index.to_series()).to_numpy()
     frame = frame[frame["label"].notna()]
     for fold in ("test", "valid"):
         some = frame[(frame["fold"] == fold).fillna(False).to_numpy(bool)]

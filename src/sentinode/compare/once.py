@@ -66,7 +66,7 @@ def _made_from(
             "sentinode": __version__,
             "config": config.predict.fingerprint(),
             "weights": run.weights_hash,
-            "calibration": None if calibration is None else calibration.summary(),
+            "calibration": None if calibration is None else calibration.curve(),
             "exports": {
                 export.folder.name: export.record.files for export in exports_in(run.folder)
             },

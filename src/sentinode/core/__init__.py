@@ -14,7 +14,7 @@ from sentinode.core.files import (
     write_text,
 )
 from sentinode.core.memory import keep_freed_memory, large_memory_kept
-from sentinode.core.names import nearest, unknown_name
+from sentinode.core.names import folder_names, nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
 from sentinode.core.shipped import run_folder, weight_names
@@ -32,6 +32,7 @@ __all__ = [
     "cores",
     "first_fault",
     "folder_lock",
+    "folder_names",
     "hash_bytes",
     "hash_file",
     "hash_json",

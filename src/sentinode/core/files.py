@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,17 @@ __all__ = [
 ]
 
 
+NOT_WRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ENOENT,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its name when the block succeeds.
@@ -41,6 +52,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         DiskFullError: The disk filled up while the block wrote.
         InputError: The folder cannot be written to.
     """
+    if not path.name or os.path.isdir(path):  # noqa: PTH112 - of no path does it raise
+        raise InputError(f"cannot write {path}: it is a folder, expected the name of a file")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     make_folder(path.parent)
     try:
@@ -51,13 +64,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _said_plainly(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a name too long
+            temporary.unlink(missing_ok=True)
 
 
 def _said_plainly(error: OSError, path: Path) -> Exception:
     if isinstance(error, DiskFullError) or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(f"the disk is full: could not write {path}; free some room and rerun")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT):
+    if error.errno in NOT_WRITABLE:
         return InputError(f"cannot write {path}: {error.strerror}; choose another place")
     return error
 
@@ -78,12 +92,16 @@ def read_json(path: Path) -> Any:
 
     Raises:
         MissingInputError: There is no such file.
-        InputError: It is not JSON.
+        InputError: It is not JSON, a folder, or cannot be read.
     """
+    if path.is_dir():
+        raise InputError(f"expected a JSON file, got the folder {path}; name a file in it")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MissingInputError(f"no file {path}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged: expected JSON, {error}") from error
 

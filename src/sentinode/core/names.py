@@ -1,11 +1,36 @@
-"""Unknown names: never guessed, always answered with the nearest known one."""
+"""Names: short ones that tell folders apart, and unknown ones, answered with the nearest known."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-__all__ = ["nearest", "unknown_name"]
+from sentinode.errors import InputError
+
+__all__ = ["folder_names", "nearest", "unknown_name"]
+
+
+def folder_names(folders: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of the paths that tell them apart.
+
+    A last ``run`` is left out, and ``seed-42`` keeps the name of the folder above it.
+
+    Raises:
+        InputError: One is given twice.
+    """
+    parts = [list(folder.resolve().parts) for folder in folders]
+    for p in parts:
+        if p[-1] == "run" and len(p) > 2:
+            p.pop()
+        if re.fullmatch(r"seed-\d+", p[-1]) and len(p) > 2:
+            p[-2:] = ["/".join(p[-2:])]
+    for length in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(p[-length:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise InputError(f"{folders[0]} is given twice; give each run once")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

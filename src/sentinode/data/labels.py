@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from sentinode.data.decode import SUFFIXES
 from sentinode.errors import InputError, MissingInputError
+from sentinode.types import FOLD_NAMES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "CLASS_NAMES",
     "FOLD_NAMES",
     "bare",
     "binary",
+    "frame_of",
     "known_columns",
     "named_classes",
     "read_labels",
@@ -23,16 +29,6 @@ __all__ = [
     "read_table",
 ]
 
-FOLD_NAMES = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "dev": "valid",
-    "test": "test",
-    "testing": "test",
-}
 CLASS_NAMES = {
     "0": 0, "normal": 0, "negative": 0, "neg": 0, "benign": 0, "healthy": 0,
     "no_tumor": 0, "no_tumour": 0, "non_tumor": 0, "non_tumour": 0, "nontumor": 0,
@@ -67,6 +63,22 @@ def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
         )
     for name in frame:
         frame[name] = frame[name].str.strip()
+    return frame
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """Return an Arrow table's columns as pandas wrote them, its rows numbered anew.
+
+    What pandas had as the index would else be one again: a column less, or other numbers.
+    """
+    metadata = dict(table.schema.metadata or {})
+    try:
+        note = json.loads(metadata[b"pandas"]) | {"index_columns": []}
+    except (KeyError, ValueError, TypeError):  # not written by pandas
+        metadata.pop(b"pandas", None)
+    else:
+        metadata[b"pandas"] = json.dumps(note).encode()
+    frame: pd.DataFrame = table.replace_schema_metadata(metadata).to_pandas()
     return frame
 
 

@@ -12,6 +12,7 @@ from scipy.special import expit
 from scipy.stats import ks_2samp
 
 from sentinode.evaluate.scores import Scored, calibration_figures, reliability_of
+from sentinode.evaluate.wording import asked_share
 from sentinode.metrics import BoolArray, FloatArray
 from sentinode.tables import Conformal, Figure, Uncalibrated
 
@@ -117,7 +118,7 @@ def conformal_cautions(found: Conformal | None) -> list[str]:
     said = []
     for by_class, way in ((False, ""), (True, " by class")):
         short = [
-            f"{row.stated:.0%} hold {row.held.value:.1%} (at most {row.held.high:.1%})"
+            f"{asked_share(row.stated)} hold {row.held.value:.1%} (at most {row.held.high:.1%})"
             for row in (found.rows if found is not None else ())
             if row.by_class == by_class and row.held.high is not None
             if row.held.high < row.stated

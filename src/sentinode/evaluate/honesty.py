@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -10,21 +11,35 @@ from sentinode.evaluate.origin import RunStory
 from sentinode.evaluate.rows import NO_PREDICTION, NOT_PREDICTED, Selection, counted
 from sentinode.tables import LeftOut, PackedSet, Rows, Split
 
-__all__ = ["cautions", "foreign", "headline", "optimism"]
+__all__ = ["UNKNOWN", "cautions", "foreign", "headline", "optimism"]
 
 FEW_UNITS = 10
 FEW_PATCHES = 100
+UNKNOWN = "nothing says that the network was trained by this split; give the run with --run"
 
 
-def foreign(packed: PackedSet | None, split: Split | None, story: RunStory | None) -> str | None:
+def foreign(
+    packed: PackedSet | None,
+    split: Split | None,
+    story: RunStory | None,
+    note: Mapping[str, Any],
+) -> str | None:
     """Return why the split says nothing of what the network was trained on, None where it does.
 
     A network trained on another set, or by another split, may have seen any patch of this one.
+
+    Args:
+        packed: The set.
+        split: Its split.
+        story: The run that predicted, if it was given.
+        note: Of the predictions, which may say what their network was trained on.
     """
     made = story.files["run"].get("provenance") if story is not None else None
-    inputs = made.get("inputs") if isinstance(made, Mapping) else None
+    inputs = made.get("inputs") if isinstance(made, Mapping) else note.get("trained_on")
     if not isinstance(inputs, Mapping):
-        return None
+        if split is None or story is not None:
+            return None
+        return UNKNOWN
     if packed is not None and inputs.get("set", packed.meta.content_hash) != (
         packed.meta.content_hash
     ):

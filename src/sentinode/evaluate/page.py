@@ -14,7 +14,7 @@ from sentinode.evaluate.sections import (
     group_section,
     prevalence_section,
 )
-from sentinode.evaluate.wording import said_interval, said_value
+from sentinode.evaluate.wording import asked_share, said_interval, said_value
 from sentinode.plots import (
     decision_figure,
     histogram_figure,
@@ -125,7 +125,9 @@ def headline_lines(report: Report) -> list[str]:
     for name, figure in figures.items():
         interval = said_interval(figure)
         said = (
-            f"{interval}, {report.confidence:.0%} over {report.unit}" if interval else figure.note
+            f"{interval}, {asked_share(report.confidence)} over {report.unit}"
+            if interval
+            else figure.note
         )
         lines.append(f"{name:12} {said_value(figure)}" + (f" ({said})" if said else ""))
     return [*lines, f"{'threshold':12} {chosen.said}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -12,7 +12,7 @@ import pandas as pd
 
 from sentinode.core import nearest
 from sentinode.errors import InputError
-from sentinode.tables import Predictions
+from sentinode.tables import Predictions, note_beside
 from sentinode.tables.frames import check_is_file, read_parquet
 
 __all__ = ["COLUMNS", "ReadPredictions", "column_names", "read_labels", "read_predictions"]
@@ -51,7 +51,9 @@ def column_names(pairs: list[str]) -> dict[str, str]:
     return names
 
 
-def read_predictions(path: Path, names: Mapping[str, str] | None = None) -> ReadPredictions:
+def read_predictions(
+    path: Path, names: Mapping[str, str] | None = None, elsewhere: Collection[str] = ()
+) -> ReadPredictions:
     """Read a table of predictions: Parquet, or CSV with commas, semicolons or tabs.
 
     Rows without a usable number are left out, with the reason by id in the note's ``left_out``.
@@ -59,6 +61,7 @@ def read_predictions(path: Path, names: Mapping[str, str] | None = None) -> Read
     Args:
         path: The file.
         names: Name -> the name that the file has for it.
+        elsewhere: Names that another file has; this one may lack them.
 
     Raises:
         MissingInputError: There is no such file.
@@ -66,7 +69,12 @@ def read_predictions(path: Path, names: Mapping[str, str] | None = None) -> Read
             outside 0..1 that they are none.
     """
     frame, note = _table(path, names or {}, "predictions")
-    frame, left_out = _usable(_named(frame, names or {}, path), path)
+    here = {
+        name: theirs
+        for name, theirs in (names or {}).items()
+        if theirs in frame or name not in elsewhere
+    }
+    frame, left_out = _usable(_named(frame, here, path), path)
     if left_out:
         note = note | {"left_out": {**note.get("left_out", {}), **left_out}}
     return ReadPredictions(Predictions.make(frame, note), _centres(frame))
@@ -92,7 +100,7 @@ def _table(path: Path, names: Mapping[str, str], what: str) -> tuple[pd.DataFram
     check_is_file(path, what)
     texts = {theirs: "string" for name in TEXT for theirs in (name, names.get(name, name))}
     try:
-        return pd.read_csv(path, sep=_separator(path), dtype=texts), {}
+        return pd.read_csv(path, sep=_separator(path), dtype=texts), note_beside(path)
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected CSV with a header, {error}") from error
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sentinode.evaluate.wording import percent, said_interval, said_value
+from sentinode.evaluate.wording import asked_share, percent, said_interval, said_value
 from sentinode.plots import coverage_figure, reliability_figure
 from sentinode.tables import ConformalRow, Figure, GroupRow, Report
 
@@ -50,7 +50,7 @@ def group_section(kind: str, table: tuple[GroupRow, ...], report: Report) -> dic
             "Patches",
             "Tumour",
             "Accuracy",
-            f"{report.confidence:.0%} interval",
+            f"{asked_share(report.confidence)} interval",
             "Sensitivity",
             "Specificity",
             "ROC AUC",
@@ -124,9 +124,7 @@ def prevalence_section(report: Report) -> list[dict[str, Any]]:
                 "title": f"At {point.threshold:.3f}",
                 "rows": [
                     {
-                        "name": f"{row.prevalence:.0%}"
-                        if row.prevalence >= 0.01
-                        else f"{row.prevalence:.2%}",
+                        "name": asked_share(row.prevalence),
                         "precision": _figure(row.precision),
                         "negative": _figure(row.negative_predictive_value, 4),
                         "false_alarms": _count(row.false_alarms),
@@ -176,7 +174,7 @@ def conformal_section(report: Report) -> dict[str, Any] | None:
 
 def _sets(row: ConformalRow) -> dict[str, Any]:
     return {
-        "name": f"{row.stated:.0%} {'in each class' if row.by_class else 'on the whole'}",
+        "name": f"{asked_share(row.stated)} {'in each class' if row.by_class else 'on the whole'}",
         "held": [
             {"value": percent(figure.value), "interval": _share_interval(figure)}
             for figure in (row.held, row.held_tumour, row.held_normal)

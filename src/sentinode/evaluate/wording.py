@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sentinode.tables import Figure
 
-__all__ = ["number", "percent", "said_interval", "said_value"]
+__all__ = ["asked_share", "number", "percent", "said_interval", "said_value"]
 
 
 def said_value(figure: Figure) -> str:
@@ -22,6 +22,11 @@ def said_interval(figure: Figure) -> str:
 def number(value: float) -> str:
     """Return a number with three digits and a proper minus."""
     return f"{value:.3f}".replace("-", "−")
+
+
+def asked_share(value: float) -> str:
+    """Return a share that somebody asked for in percent, with the digits that it has: 97.5%."""
+    return f"{100 * value:.6g}%"
 
 
 def percent(value: float | None) -> str:

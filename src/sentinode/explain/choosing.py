@@ -104,6 +104,11 @@ def rows_of_list(
         for place, k in zip(group.index, diverse(images[free], len(group)), strict=False):
             rows[place] = int(free[k])
     found = [row for row in rows if row is not None]
+    if not found:
+        raise InputError(
+            f"none of the {len(listed)} examples of the list is among the {len(table):,} patches, "
+            "and none of these has a label to stand in by; give ids that are there"
+        )
     said = (
         f"{len(listed) - len(absent)} of the {len(listed)} examples of the list are in the set; in "
         f"place of the others {len(found) - len(listed) + len(absent)} diverse patches of the same "

@@ -145,6 +145,7 @@ def score_run(
     few: int = 24,
     resamples: int = 2000,
     seed: int = 42,
+    name: str | None = None,
 ) -> ScoredRun:
     """Score the maps of evidence for tumour.
 
@@ -159,6 +160,7 @@ def score_run(
         few: Patches on which stability and sanity are measured, which take many maps each.
         resamples: Of the intervals.
         seed: Of noise, weights and resamples.
+        name: What it is called in tables, its folder's name where None.
 
     Raises:
         InputError: Patches of another size, or too small for a centre and its corners.
@@ -173,7 +175,7 @@ def score_run(
     parts, said = [], "none"
     with ExitStack() as stack, deterministic(compute):
         total = len(patches) * (len(methods) + 1)
-        progress = stack.enter_context(Progress(f"score {run.folder.name}", total, "maps"))
+        progress = stack.enter_context(Progress(f"score {name or run.folder.name}", total, "maps"))
         plain = Explainer.of(run.load(), run.spec, compute, "occlusion")
         fields = _fields(plain, patches.images)
         parts.append(_rows(NETWORK, patches, _of_network(plain, patches.images)))
@@ -191,7 +193,9 @@ def score_run(
     table = pd.concat(parts, ignore_index=True)
     summary = _summary(table, resamples, seed)
     summary = pd.concat([summary, fields], ignore_index=True)
-    return ScoredRun(run.folder.name, run.weights_hash, table, summary, said, patches.remark)
+    return ScoredRun(
+        name or run.folder.name, run.weights_hash, table, summary, said, patches.remark
+    )
 
 
 def _of_network(explainer: Explainer, images: UInt8Array) -> dict[str, FloatArray]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from sentinode.config import Config, changed, resolved_toml
+from sentinode.config import Config, ModelConfig, changed, resolved_toml
 from sentinode.core import folder_lock, hash_file, read_json, write_text
 from sentinode.errors import InputError
 from sentinode.pipeline.ledger import Ledger, StageRecord
@@ -137,7 +137,11 @@ class _Job:
         )
         stage(
             "audit",
-            {"config": self.config.audit.fingerprint(), "set": hash_file(self.set / "meta.json")},
+            {
+                "config": self.config.audit.fingerprint(),
+                "set": hash_file(self.set / "meta.json"),
+                **_hashes(self.config.audit.exclude_ids, self.config.audit.verdicts),
+            },
             [self.set / "audit.json", self.set / "manifest.parquet"],
             lambda: data.audit(PackedSet.open(self.set), self.config.audit),
         )
@@ -166,6 +170,7 @@ class _Job:
                 "set": opened.meta.content_hash,
                 "split": split.hash,
                 **weights_behind(config.train),
+                **_encoder(config.model),
             },
             [place.run / name for name in ("run.json", "model.safetensors", "history.csv")],
             lambda: train(opened, split, config, place.run, force=self.force),
@@ -191,6 +196,7 @@ class _Job:
                 "config": self.config.evaluate.fingerprint(),
                 "predictions": hash_file(place.predictions),
                 "run": hash_file(run / "run.json") if run is not None else None,
+                "manifest": hash_file(self.set / "manifest.parquet"),  # slides, centres
             },
             [place.report / "report.html", place.report / "report.json"],
             lambda: self._evaluate(place, run),
@@ -321,6 +327,22 @@ def _spread(comparison: Path) -> list[str]:
 
 def _predicted(place: _Place) -> list[Path]:
     return [place.predictions.with_suffix(".csv"), place.predictions]
+
+
+def _hashes(*listed: Path | None) -> dict[str, str]:
+    """Return the hashes of files that settings name, by their place among them."""
+    return {
+        f"file_{n}": hash_file(p) for n, p in enumerate(listed) if p is not None and p.is_file()
+    }
+
+
+def _encoder(model: ModelConfig) -> dict[str, str]:
+    """Return the hashes of an encoder's files where a folder of them is named."""
+    folder = model.encoder_folder or Path(model.encoder or "")
+    if model.encoder is None or not folder.is_dir():
+        return {}
+    files = [*folder.glob("*.safetensors"), *folder.glob("*.json")]
+    return {f"encoder {path.name}": hash_file(path) for path in sorted(files)}
 
 
 def _calibration(run: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from sentinode.predict.exported import (
     ExportRecord,
     exports_in,
 )
-from sentinode.predict.files import predict_file, write_predictions
+from sentinode.predict.files import predict_file
 from sentinode.predict.forward import forward
 from sentinode.predict.patches import check_fits, predict, predict_set, set_logits, set_rows
 from sentinode.predict.runtimes import (
@@ -54,5 +54,4 @@ __all__ = [
     "set_logits",
     "set_rows",
     "silence",
-    "write_predictions",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinode.config import Config
-from sentinode.core import folder_lock, write_json
+from sentinode.core import folder_lock
 from sentinode.errors import InputError
 from sentinode.predict.patches import predict
 from sentinode.tables import Predictions
@@ -17,9 +17,7 @@ from sentinode.types import Fold
 if TYPE_CHECKING:
     from sentinode.models import Run
 
-__all__ = ["NOTE_SUFFIX", "predict_file", "write_predictions"]
-
-NOTE_SUFFIX = ".json"
+__all__ = ["predict_file"]
 
 
 def predict_file(
@@ -35,7 +33,7 @@ def predict_file(
         run: As of :func:`predict`.
         path: As of :func:`predict`.
         out: File to write, ``.parquet``, which holds the note too, or ``.csv``, where the note
-            lies beside it as ``NAME.csv.json``.
+            lies beside it, see `Predictions.write`.
         config: Its ``predict`` section is used.
         folds: As of :func:`predict`.
 
@@ -47,21 +45,11 @@ def predict_file(
     suffix = out.suffix.lower()
     if suffix not in (".parquet", ".csv"):
         raise InputError(f"predictions are written as .parquet or .csv, got {out.name}")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder, expected the name of a .parquet or .csv file")
     work = out.with_name(f".{out.name}.work")
     with folder_lock(work):
         predictions = predict(run, path, config, folds, work)
-        write_predictions(predictions, out)
+        predictions.write(out)
     shutil.rmtree(work)
     return predictions
-
-
-def write_predictions(predictions: Predictions, out: Path) -> None:
-    """Write predictions, and beside a CSV, which has no place for it, what made them.
-
-    Raises:
-        InputError: ``out`` ends neither in ``.parquet`` nor in ``.csv``.
-        DiskFullError: There is no room.
-    """
-    predictions.write(out)
-    if out.suffix.lower() == ".csv":
-        write_json(out.with_name(out.name + NOTE_SUFFIX), dict(predictions.note))

@@ -57,7 +57,10 @@ class VendorFile(Backend):
             region = self._file.read_region(at, level, (width, height))
         except openslide.OpenSlideError as error:
             # after an error OpenSlide answers with it whatever is asked: the rest may be sound
-            self._file = openslide.OpenSlide(self._path)
+            try:
+                self._file = openslide.OpenSlide(self._path)
+            except openslide.OpenSlideError as gone:
+                raise OSError(f"cannot be read any more: {gone}") from error
             raise OSError(str(error)) from error
         opacity = np.asarray(region.getchannel("A"))
         if opacity.min(initial=255) < 255:

@@ -19,7 +19,7 @@ from sentinode.tables.packed import (
     PackedSet,
     SetMeta,
 )
-from sentinode.tables.predictions import PREDICTION_DTYPES, Predictions
+from sentinode.tables.predictions import PREDICTION_DTYPES, Predictions, note_beside
 from sentinode.tables.reliance import (
     Abstention,
     Answered,
@@ -89,6 +89,7 @@ __all__ = [
     "Uncalibrated",
     "Unit",
     "history_facts",
+    "note_beside",
     "read_history",
     "read_map_scores",
     "read_parquet",

@@ -10,11 +10,15 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from sentinode.core import atomic_path
+from sentinode.core import atomic_path, hash_file, read_json, write_json
 from sentinode.errors import InputError
 from sentinode.tables.frames import check_is_file, read_parquet, typed, write_parquet
+from sentinode.types import FOLD_NAMES, FOLDS
 
-__all__ = ["PREDICTION_DTYPES", "Predictions"]
+__all__ = ["PREDICTION_DTYPES", "Predictions", "note_beside"]
+
+NOTE_SUFFIX = ".json"
+TABLE_HASH = "table_sha256"
 
 PREDICTION_DTYPES: dict[str, str] = {
     "id": "string",
@@ -47,7 +51,7 @@ class Predictions:
 
         Raises:
             InputError: No id column, an id twice, neither logit nor probability, a value that is
-                no number or outside 0..1, or a label that is not 0, 1 or null.
+                no number or outside 0..1, a label that is not 0, 1 or null, or a fold that is none.
         """
         if "id" not in frame or not {"logit", "probability"} & set(frame.columns):
             raise InputError(
@@ -62,12 +66,13 @@ class Predictions:
             p = _numbers(frame, "probability").clip(1e-7, 1 - 1e-7)
             frame["logit"] = np.log(p) - np.log1p(-p)
         table = typed(frame, PREDICTION_DTYPES, "predictions")
+        table["fold"] = _folds(table)
         _check(table)
         return cls(table, note)
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """Read ``.parquet`` or ``.csv``.
+        """Read ``.parquet``, or ``.csv`` and the note beside it.
 
         Raises:
             MissingInputError: There is no such file.
@@ -80,13 +85,16 @@ class Predictions:
             frame = pd.read_csv(path, dtype={"id": "string", "slide": "string"})
         except (ValueError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: expected CSV with a header, {error}") from error
-        return cls.make(frame, {})
+        return cls.make(frame, note_beside(path))
 
     def write(self, path: Path) -> None:
         """Write ``.csv`` or ``.parquet`` by the suffix, whole or not at all.
 
+        A CSV has no place for the note, which lies beside it as ``NAME.csv.json``.
+
         Raises:
             InputError: Another suffix.
+            DiskFullError: There is no room.
         """
         suffix = path.suffix.lower()
         if suffix == ".parquet":
@@ -94,8 +102,38 @@ class Predictions:
         elif suffix == ".csv":
             with atomic_path(path) as temporary:
                 self.frame.to_csv(temporary, index=False, lineterminator="\n")
+            beside = path.with_name(path.name + NOTE_SUFFIX)
+            write_json(beside, {**self.note, TABLE_HASH: hash_file(path)})
         else:
             raise InputError(f"predictions are written as .parquet or .csv, got {path.name}")
+
+
+def note_beside(path: Path) -> dict[str, Any]:
+    """Return the note that lies beside a CSV, empty where there is none or the CSV was changed.
+
+    Raises:
+        InputError: The note is damaged.
+    """
+    beside = path.with_name(path.name + NOTE_SUFFIX)
+    note = read_json(beside) if beside.is_file() else None
+    if not isinstance(note, dict) or note.pop(TABLE_HASH, None) != hash_file(path):
+        return {}
+    return note
+
+
+def _folds(table: pd.DataFrame) -> pd.Series[str]:
+    """Return the folds by our names; what others call them is understood."""
+    given = table["fold"].str.strip().str.lower()
+    given = given.mask(given.isin(["", "none"]))
+    found = given.map({**FOLD_NAMES, **dict(zip(FOLDS, FOLDS, strict=True))}).astype("string")
+    strange = found.isna() & given.notna()
+    if strange.any():
+        row = int(np.flatnonzero(strange)[0])
+        raise InputError(
+            f"predictions: fold {table['fold'].iloc[row]!r} of id {table['id'].iloc[row]!r}, "
+            f"expected one of {', '.join(FOLDS)}; rename a column fold that means something else"
+        )
+    return found
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> pd.Series[float]:
