@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from builders.scored import split_by_slide, written_run, written_set
+from builders.scored import written_set
 from sentinode.config import EvaluateConfig
-from sentinode.core import provenance, write_json
+from sentinode.core import write_json
 from sentinode.errors import InputError, MissingInputError
 from sentinode.evaluate import evaluate, metrics_table, with_labels, write_report
 from sentinode.metrics import choose_threshold
@@ -83,33 +83,6 @@ def test_damaged_report_is_said(tmp_path):
         Report.read(tmp_path / "report.json")
 
 
-def test_slide_disjoint_is_said_first(case):
-    given = {"packed": case.packed, "split": case.split}
-    report = evaluate(case.predictions, QUICK, **given, run_folder=case.run)
-    assert report.headline.startswith("Slide-disjoint: ")
-    assert report.optimistic is None
-    trained_on = {"set": case.packed.meta.content_hash, "split": case.split.hash}
-    said = Predictions(case.predictions.frame, {"trained_on": trained_on})
-    assert evaluate(said, QUICK, **given).headline.startswith("Slide-disjoint: ")
-
-
-def test_slide_disjoint_is_not_said_of_a_network_that_nothing_is_known_of(case):
-    given = {"packed": case.packed, "split": case.split}
-    report = evaluate(Predictions(case.predictions.frame, {}), QUICK, **given)
-    assert report.headline.startswith("Independence not known: nothing says that the network")
-    other = Predictions(case.predictions.frame, {"trained_on": {"set": "x", "split": "y"}})
-    assert "trained on another set" in evaluate(other, QUICK, **given).headline
-
-
-def test_the_folds_of_others_are_understood_and_other_words_refused():
-    fold = np.where(np.arange(300) < 150, "Training", "testing")
-    report = report_of(frame_of(fold=fold, slide=[f"s{i // 30}" for i in range(300)]))
-    assert report.rows.reported == 150
-    assert report.rows.fold == "test"
-    with pytest.raises(InputError, match="fold 'fold 1' of id 'x0', expected one of train"):
-        Predictions.make(frame_of(fold="fold 1"), {})
-
-
 def test_shares_are_said_with_the_digits_they_were_asked_with(case, tmp_path):
     asked = {"coverages": (0.975,), "prevalences": (0.015,), "confidence": 0.995}
     config = QUICK.model_copy(update=asked)
@@ -118,39 +91,6 @@ def test_shares_are_said_with_the_digits_they_were_asked_with(case, tmp_path):
     assert "97.5%" in page
     assert "1.5%" in page
     assert "99.5% interval" in page
-
-
-def test_optimistic_split_is_said_first(case):
-    split = split_by_slide(case.packed, optimistic="patches were drawn one by one.")
-    report = evaluate(case.predictions, QUICK, packed=case.packed, split=split)
-    assert report.headline.startswith("Optimistic: patches were drawn one by one. Reported: ")
-
-
-def test_shared_slides_are_found_in_anybodys_table():
-    fold = np.where(np.arange(300) < 150, "train", "test")
-    slides = [f"s{i % 10}" for i in range(300)]
-    report = report_of(frame_of(fold=fold, slide=slides))
-    assert report.headline.startswith("Optimistic: 10 of 10 reported slides also have patches")
-    apart = [f"s{i // 30}" for i in range(300)]
-    report = report_of(frame_of(fold=fold, slide=apart))
-    assert report.headline.startswith("Slide-disjoint, by the slides and folds")
-
-
-def test_network_of_another_set_is_not_called_slide_disjoint(case, tmp_path):
-    other = written_set(tmp_path / "other", label=np.arange(400) % 2)
-    run = written_run(tmp_path / "run2", split_by_slide(other), other)
-    report = evaluate(case.predictions, QUICK, packed=case.packed, split=case.split, run_folder=run)
-    assert report.headline.startswith("Independence not known: the network was trained on another")
-
-
-def test_network_of_another_split_is_not_called_slide_disjoint(case):
-    inputs = {"set": case.packed.meta.content_hash, "split": "another"}
-    made = provenance("train", inputs=inputs).model_dump(mode="json")
-    write_json(case.run / "run.json", {"provenance": made})
-    report = evaluate(
-        case.predictions, QUICK, packed=case.packed, split=case.split, run_folder=case.run
-    )
-    assert "trained by another split" in report.headline
 
 
 def test_predictions_of_other_weights_are_refused(case):
