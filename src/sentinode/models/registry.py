@@ -115,7 +115,7 @@ _SPECS = {
         flat_network("flat-32", (32,), (30,)),
         nodenet("nodenet-small", (3, 7, 24)),
         nodenet("nodenet-base", (6, 12, 24)),
-        nodenet("nodenet-large", (8, 16, 32)),
+        nodenet("nodenet-large", (8, 14, 32)),
     )
 }
 
