@@ -31,7 +31,7 @@ PatchPx = NewType("PatchPx", int)
 Fold = Literal["train", "valid", "test", "unlabelled"]
 """What a patch is for. ``valid`` chooses (early stopping, threshold), ``test`` is reported."""
 FOLDS: tuple[Fold, ...] = ("train", "valid", "test", "unlabelled")
-FOLD_NAMES: dict[str, Fold] = {
+FOLD_NAMES: dict[str, str] = {
     "train": "train",
     "training": "train",
     "valid": "valid",

@@ -28,7 +28,8 @@ def test_defaults_then_file_then_overrides(tmp_path: Path) -> None:
         ("train.epochs=0", "greater than or equal to 1"),
         ("train.epochs=many", "valid integer"),
         ("split.by=hospital", "'auto', 'official'"),
-        ("train.learning_rate=nan", "greater than 0"),
+        ("train.learning_rate=nan", "finite number"),
+        ("audit.blur_sharpness=inf", "finite number"),
     ],
 )
 def test_a_wrong_override_is_named(override: str, words: str) -> None:
@@ -87,3 +88,14 @@ def test_frozen_and_fingerprint_without_speed() -> None:
 def test_every_shipped_config_loads(path: Path) -> None:
     assert load_config(path)
     assert tomllib.loads(path.read_text())
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(ConfigError, match=r"c\.toml cannot be read: Permission denied"):
+        load_config(tmp_path / "c.toml")

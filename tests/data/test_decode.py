@@ -152,3 +152,17 @@ def test_no_bytes_raise_anything_else(at: int, noise: bytes, form: str) -> None:
             return
     assert patch.dtype == np.uint8
     assert patch.shape[2:] == (3,)
+
+
+def test_a_png_of_16_bits_is_not_cut_to_8() -> None:
+    for channels, kind in ((3, 2), (1, 0)):
+        size = struct.pack(">IIBBBBB", 4, 4, 16, kind, 0, 0, 0)
+        rows = b"".join(b"\0" + bytes(8 * channels) for _ in range(4))
+        data = b"\x89PNG\r\n\x1a\n"
+        for name, content in ((b"IHDR", size), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+            data += struct.pack(">I", len(content)) + name + content
+            data += struct.pack(">I", zlib.crc32(name + content))
+        with Image.open(BytesIO(data)) as image:
+            assert image.size == (4, 4)
+        with pytest.raises(PatchProblem, match="16 bits a channel, expected 8-bit RGB"):
+            decode(data)

@@ -37,6 +37,7 @@ class Server(ThreadingHTTPServer):
         self.ranges = True
         self.tag = '"one"'
         self.slow = 0.0
+        self.wait = "0"  # s, or a date, which a busy answer asks for
         self.asked: list[str] = []
 
     @property
@@ -59,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         server.asked.append(asked)
         if server.codes:
             self.send_response(server.codes.pop(0))
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", server.wait)
             self.end_headers()
             return
         content = server.files.get(self.path.strip("/"))
@@ -129,6 +130,27 @@ def test_busy_answers_are_tried_again_and_final_ones_not(server: Server, tmp_pat
     server.codes = [503] * 20
     with pytest.raises(NetworkError, match="answers 503"):
         fetch(f"{server.url}/file", tmp_path / "g", MD5)
+
+
+def test_a_server_may_ask_to_wait_by_a_number_or_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_module.time, "time", lambda: 1_445_412_480.0)
+    for asked, seconds in (
+        ("Wed, 21 Oct 2015 07:28:09 GMT", 9.0),
+        ("Wed, 21 Oct 2015 07:00:00 GMT", 0.0),  # gone by
+        ("Wed, 21 Oct 2115 07:28:00 GMT", fetch_module.LONGEST_WAIT),
+        ("3", 3.0),
+        ("-3", 0.0),
+        ("", 2.0),
+        ("soon", 2.0),
+        ("nan", 2.0),
+    ):
+        assert fetch_module._asked_wait(asked, 2.0) == seconds, asked
+
+
+def test_an_answer_with_a_date_is_tried_again(server: Server, tmp_path: Path) -> None:
+    server.codes, server.wait = [503], "Wed, 21 Oct 2015 07:28:00 GMT"
+    fetch(f"{server.url}/file", tmp_path / "f", MD5)
+    assert (tmp_path / "f").read_bytes() == CONTENT
 
 
 def test_a_server_that_breaks_off_for_good(server: Server, tmp_path: Path) -> None:
@@ -209,8 +231,10 @@ def test_pcam_is_fetched_checked_and_unpacked(server: Server, tmp_path: Path) ->
     download_pcam(tmp_path, ["valid"], base_url=server.url, files=files)
     assert len(server.asked) == asked
     found[0].write_bytes(b"half")
+    (tmp_path / ".a_x.1.partial.h5").write_bytes(b"half")  # as a kill while unpacking leaves it
     download_pcam(tmp_path, ["valid"], base_url=server.url, files=files)
     assert found[0].read_bytes() == CONTENT
+    assert {p.name for p in tmp_path.iterdir()} == {"a_x.h5", "a_meta.csv", ".lock"}
 
 
 def test_an_archive_of_something_else_is_not_kept(server: Server, tmp_path: Path) -> None:
@@ -237,13 +261,18 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = folder / "kaggle"
     script.write_text(
         f"#!{sys.executable}\n"
-        "import pathlib, shutil, sys\n"
+        "import pathlib, sys\n"
         "at = pathlib.Path(__file__).parent / 'archive.zip'\n"
         "if not at.exists():\n"
         "    print('403 - Forbidden: accept the rules'); sys.exit(1)\n"
         "assert sys.argv[1:5] == ['competitions', 'download', '-c', "
         f"{download_module.KAGGLE!r}]\n"
-        f"shutil.copy(at, pathlib.Path(sys.argv[6]) / '{download_module.KAGGLE}.zip')\n"
+        f"to = pathlib.Path(sys.argv[6]) / '{download_module.KAGGLE}.zip'\n"
+        "whole = at.read_bytes()\n"
+        "if at.with_name('broken').exists():\n"
+        "    to.write_bytes(whole[:40]); at.with_name('broken').unlink(); sys.exit(-9)\n"
+        "if not to.exists():  # else it takes what is there for the whole\n"
+        "    to.write_bytes(whole)\n"
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -268,6 +297,19 @@ def test_kaggle_through_its_client(client: Path, tmp_path: Path) -> None:
     download_kaggle(tmp_path / "k")
     assert (tmp_path / "k" / "train" / "a.tif").read_text() == "train/a.tif" * 10
     assert {p.name for p in (tmp_path / "k").iterdir()} == {"train", "train_labels.csv", ".lock"}
+
+
+def test_kaggles_client_is_called_again_where_it_broke_off(client: Path, tmp_path: Path) -> None:
+    archive(client, "train/a.tif", "train_labels.csv")
+    (client / "broken").touch()
+    with pytest.raises(NetworkError, match="Kaggle's client failed"):
+        download_kaggle(tmp_path / "k")
+    assert not (tmp_path / "k" / f"{download_module.KAGGLE}.zip").exists()
+    download_kaggle(tmp_path / "k")
+    assert {p.name for p in (tmp_path / "k").iterdir()} == {"train", "train_labels.csv", ".lock"}
+    (client / "archive.zip").write_bytes(b"a page of excuses")
+    with pytest.raises(NetworkError, match="ended without a whole"):
+        download_kaggle(tmp_path / "k2")
 
 
 def test_what_kaggle_lacks_is_said(

@@ -9,12 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from builders.sources import SIDE, damaged, kaggle, picture, save
 from sentinode.config import PackConfig
 from sentinode.core import hash_bytes
-from sentinode.data import chunks, open_source, pack
+from sentinode.data import chunks, open_source, pack, packing
+from sentinode.data.source import FileSource
 from sentinode.errors import DiskFullError, InputError
 
 
@@ -169,6 +171,37 @@ def test_stopped_half_way_it_goes_on(how: signal.Signals, tmp_path: Path) -> Non
     assert process.returncode == 0, errors
     pack(open_source(root), tmp_path / "at-once", PackConfig())
     assert bytes_of(out) == bytes_of(tmp_path / "at-once")
+
+
+@pytest.mark.parametrize("moved", [("images.npy",), ("images.npy", "coarse.npy")])
+def test_stopped_while_it_is_published_no_zeros_stay(
+    moved: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = kaggle(tmp_path / "k"), tmp_path / "set"
+    write = packing.write_json
+
+    def stop_at_meta(path: Path, value: object) -> None:
+        if path.name == "meta.json":
+            raise KeyboardInterrupt
+        write(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "write_json", stop_at_meta)
+        with pytest.raises(KeyboardInterrupt):
+            pack(open_source(root), out, PackConfig())
+    if "coarse.npy" not in moved:
+        (out / "coarse.npy").rename(out / ".pack" / "coarse.npy")
+    again = pack(open_source(root), out, PackConfig())
+    at_once = pack(open_source(root), tmp_path / "at-once", PackConfig())
+    assert bytes_of(out) == bytes_of(tmp_path / "at-once")
+    np.testing.assert_array_equal(again.coarse, at_once.coarse)
+
+
+@pytest.mark.parametrize("resize", [None, 16])
+def test_an_empty_source_is_an_error(resize: int | None, tmp_path: Path) -> None:
+    source = FileSource("images", tmp_path, pd.DataFrame({"id": [], "path": []}))
+    with pytest.raises(InputError, match="the source holds no patches"):
+        pack(source, tmp_path / "set", PackConfig(resize=resize))
 
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:

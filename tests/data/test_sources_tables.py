@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from builders.hub import packed_pixels
+from builders.hub import packed_pixels, patches, png
 from builders.sources import kaggle, picture, save
 from sentinode.data import open_source
 from sentinode.errors import InputError
@@ -102,3 +102,43 @@ def test_a_parquet_table_with_more_than_is_needed(tmp_path: Path) -> None:
     (tmp_path / "patches.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="is damaged: expected Parquet"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize("index", ["id", "path", "slide", "rows"])
+def test_what_pandas_had_as_the_index_is_a_column_again(index: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "path": [f"{i}.png" for i in range(8)],
+            "image": [{"bytes": png(patch), "path": None} for patch in patches(8)],
+            "id": [f"i{i}" for i in range(8)],
+            "label": [0, 1] * 4,
+            "slide": pd.array([3, None] * 4, dtype="Int64"),
+        }
+    )
+    for i in range(8):
+        save(tmp_path / f"{i}.png", picture(i))
+    written = frame.iloc[2:6] if index == "rows" else frame.set_index(index).iloc[2:6]
+    written.to_parquet(tmp_path / "hub.parquet")
+    written.drop(columns="image").to_parquet(tmp_path / "table.parquet")
+    for name in ("hub", "table"):
+        table = open_source(tmp_path / f"{name}.parquet").table.set_index("id")
+        assert table["label"].to_dict() == {"i2": 0, "i3": 1, "i4": 0, "i5": 1}
+        assert table["slide"].fillna("?").tolist()[1::2] == ["?", "?"]
+        assert table["slide"].iloc[0] in ("3", "3.0")
+        assert table["problem"].isna().all()
+
+
+def test_absolute_paths_in_a_table_below_a_link(tmp_path: Path) -> None:
+    real = tmp_path / "deep" / "down" / "real"
+    save(real / "images" / "a.png", picture(1))
+    save(tmp_path / "store" / "b.png", picture(2))
+    (real / "images" / "b.png").symlink_to(tmp_path / "store" / "b.png")
+    (tmp_path / "link").symlink_to(real)
+    text = f"path,label\n{real}/images/a.png,1\n{real}/images/b.png,0\n"
+    (real / "patches.csv").write_text(text + f"{tmp_path}/store/b.png,0\n")
+    source = open_source(tmp_path / "link")
+    found = ["../../../store/b.png", "images/a.png", "images/b.png"]
+    assert source.table["path"].tolist() == found
+    assert (source.read(1) == picture(1)).all()
+    assert (source.read(0) == source.read(2)).all()
+    assert source.table["path"].tolist() == open_source(real).table["path"].tolist()

@@ -153,6 +153,27 @@ def test_kill_before_the_first_slide_and_other_versions(tmp_path: Path) -> None:
     assert (tmp_path / "slide_map.csv").stat().st_mtime_ns == before
 
 
+def test_begun_with_other_versions_it_goes_on(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = pd.DataFrame.to_parquet
+
+    def full(frame: pd.DataFrame, path: Path, **how: object) -> None:
+        if ".0001." in path.name:
+            raise KeyboardInterrupt
+        write(frame, path, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_parquet", full)
+        with pytest.raises(KeyboardInterrupt):
+            write_cohort(tmp_path, SMALL)
+    stamp = tmp_path / ".slides" / "made.json"
+    made = json.loads(stamp.read_text())
+    stamp.write_text(json.dumps(made | {"packages": {"numpy": "0.1"}}))
+    write_cohort(tmp_path, SMALL)
+    assert hashes(tmp_path) == hashes(cohort)
+
+
 def test_bad_places(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises((InputError, BusyError)):

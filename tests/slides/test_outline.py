@@ -13,6 +13,7 @@ from sentinode.phantom import make_slide
 from sentinode.slides import (
     Box,
     Reading,
+    Slide,
     open_truth,
     outline,
     write_asap,
@@ -146,3 +147,38 @@ def test_bad_masks(tmp_path: Path) -> None:
         pytest.raises(InputError, match="damaged or cut short"),
     ):
         truth.tumour(Box(0, 0, 64, 64))
+
+
+def test_zero_of_a_mask_may_be_unknown(tmp_path: Path) -> None:
+    pixels = np.zeros((10, 10), np.uint8)
+    pixels[2:5, 2:5], pixels[6:9, 6:9] = 1, 2
+    path = write_mask(tmp_path / "m.png", pixels)
+    window = Box(-2, 0, 14, 10)
+    assert open_truth(path, (10, 10), Reading(mask_values=(2,))).unknown(window) is None
+    truth = open_truth(path, (10, 10), Reading(mask_values=(2,), only_annotated=True))
+    unknown = truth.unknown(window)
+    assert unknown is not None
+    np.testing.assert_array_equal(unknown, np.pad(pixels, ((0, 0), (2, 2))) == 0)
+    assert truth.tumour(window).sum() == 9
+
+
+def test_far_outlines_keep_their_half_pixels(tmp_path: Path) -> None:
+    mask = masks()["speckle"]
+    write_asap(tmp_path / "far.xml", outline(mask, x=123_456, y=1_234_567))
+    truth = open_truth(tmp_path / "far.xml", (2_000_000, 2_000_000), Reading())
+    np.testing.assert_array_equal(truth.tumour(Box(123_456, 1_234_567, 60, 60)), mask)
+
+
+def test_an_image_of_a_hundred_megapixels_and_one_beyond(tmp_path: Path) -> None:
+    for name, height in (("most.png", 10_000), ("more.png", 10_001), ("bomb.png", 30_000)):
+        Image.new("1", (10_000, height)).save(tmp_path / name)
+    size = (10_000, 10_000)
+    assert not MaskImage(tmp_path / "most.png", size).tumour(Box(9_990, 9_990, 10, 10)).any()
+    with Slide(tmp_path / "most.png", mpp=0.5) as slide:
+        assert slide.dimensions == size
+    for name in ("more.png", "bomb.png"):
+        words = f"{name} has more than 100 megapixels.* save it as a tiled TIFF"
+        with pytest.raises(InputError, match=words):
+            MaskImage(tmp_path / name, size)
+        with pytest.raises(InputError, match=words):
+            Slide(tmp_path / name)

@@ -1,5 +1,6 @@
 """Which annotation belongs to which slide."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,42 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     touch(tmp_path / "t", "a.tif")
     with pytest.raises(InputError, match="have one name"):
         slide_files([tmp_path / "s", tmp_path / "t"])
+
+
+def dicom(path: Path, series: bytes, *, implicit: bool = False) -> None:
+    """Write the head of a file of a series; a series that it refers to stands before."""
+
+    def element(tag: bytes, uid: bytes) -> bytes:
+        uid += b"\0" * (len(uid) % 2)
+        length = len(uid).to_bytes(4 if implicit else 2, "little")
+        return tag + (b"" if implicit else b"UI") + length + uid
+
+    path.parent.mkdir(exist_ok=True)
+    referred = element(b"\x20\x00\x0e\x00", b"1.2.9")
+    own = element(b"\x20\x00\x0d\x00", b"1.2.77") + element(b"\x20\x00\x0e\x00", series)
+    path.write_bytes(bytes(128) + b"DICM" + referred + own + b"pixels of " + path.stem.encode())
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_dicom_series_is_one_slide(implicit: bool, tmp_path: Path) -> None:
+    for name, series in (("b_1", b"1.2.34"), ("b_0", b"1.2.34"), ("a_0", b"1.2.345")):
+        dicom(tmp_path / f"{name}.dcm", series, implicit=implicit)
+    touch(tmp_path, "c.dcm", "d.dcm", "e.svs")  # of which nothing is known
+    found = [p.name for p in slide_files([tmp_path])]
+    assert found == ["a_0.dcm", "b_0.dcm", "c.dcm", "d.dcm", "e.svs"]
+    assert slide_files([tmp_path / "b_1.dcm"]) == [tmp_path / "b_1.dcm"]
+
+
+def test_folders_and_names_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, os.fsdecode(b"a\xff.svs"))
+    with pytest.raises(InputError, match=r"'a\\udcff.svs' is not UTF-8; rename it"):
+        slide_files([tmp_path])
+
+    def closed(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(InputError, match="cannot be read: Permission denied"):
+        slide_files([tmp_path])

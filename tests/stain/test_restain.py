@@ -76,3 +76,30 @@ def test_the_command(packed: PackedSet, tmp_path: Path) -> None:
     ):
         failed = run("--target", str(look), *wrong)
         assert words in str(failed.exception)
+
+
+def test_a_set_whose_slides_were_completed_is_made_anew(packed: PackedSet, tmp_path: Path) -> None:
+    save(tmp_path / "look.png", tissue(99))
+    look = stain_target(tmp_path / "look.png", "reinhard")
+    pack(RestainedSource(packed, look), tmp_path / "new", PackConfig())
+    for column, value in (("slide", "s1"), ("patient", "p"), ("centre", "c"), ("x", 4), ("y", 5)):
+        frame = packed.manifest.frame.assign(**{column: value})
+        type(packed.manifest).make(frame, {}).write(packed.folder / "manifest.parquet")
+        again = PackedSet.open(packed.folder)
+        made = pack(RestainedSource(again, look), tmp_path / "new", PackConfig())
+        assert (made.manifest.frame[column].astype(str) == str(value)).all()
+    before = (tmp_path / "new" / "images.npy").stat().st_mtime_ns
+    pack(RestainedSource(again, look), tmp_path / "new", PackConfig())
+    assert (tmp_path / "new" / "images.npy").stat().st_mtime_ns == before
+
+
+def test_sets_without_a_usable_patch(packed: PackedSet, tmp_path: Path) -> None:
+    frame = packed.manifest.frame.assign(excluded="listed")
+    type(packed.manifest).make(frame, {}).write(packed.folder / "manifest.parquet")
+    with pytest.raises(InputError, match="set: none of its patches is usable"):
+        stain_target(packed.folder, "macenko")
+    save(tmp_path / "look.png", tissue(99))
+    sheet = ("--target", str(tmp_path / "look.png"), "--sheet", str(tmp_path / "s.png"))
+    done = CliRunner().invoke(app, ["stain", str(packed.folder), *sheet])
+    assert isinstance(done.exception, InputError)
+    assert "none of its patches is usable" in str(done.exception)

@@ -63,9 +63,12 @@ def audit_command(
 
 def _against(folder: Path, against: Path, out: Path | None) -> None:
     from sentinode.data import compare_sets
+    from sentinode.errors import InputError
     from sentinode.explore import write_pairs_page
     from sentinode.tables import PackedSet
 
+    if out is not None and out.suffix.lower() != ".csv":  # the page stands beside it as .html
+        raise InputError(f"--out expects a file name ending in .csv, got {out.name}")
     packed, other = PackedSet.open(folder), PackedSet.open(against)
     table = out or folder / f"shared-with-{against.resolve().name}.csv"
     pairs = compare_sets(packed, other, table)

@@ -31,6 +31,7 @@ def split_command(
     overrides: Overrides = None,
 ) -> None:
     """Decide which patches train, which choose, and which are reported."""
+    from sentinode.config import changed
     from sentinode.data import SPLIT_FILE, split
     from sentinode.tables import PackedSet
 
@@ -42,8 +43,8 @@ def split_command(
         "limit": limit,
         "balance": balance,
     }
-    short = [f"split.{key}={value}" for key, value in given.items() if value is not None]
-    settings = config_of(config, [*(overrides or []), *short]).split
+    short = {f"split.{key}": value for key, value in given.items() if value is not None}
+    settings = changed(config_of(config, overrides), short).split
     packed = PackedSet.open(folder)
     made = split(packed, settings)
     frame = packed.manifest.frame

@@ -67,6 +67,8 @@ def _write_sheet(packed: PackedSet, look: StainTarget, path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise InputError(f"--sheet expects a file name ending in .png, got {path.name}")
     rows = np.flatnonzero(packed.manifest.usable)
+    if not len(rows):
+        raise InputError(f"{packed.folder}: none of its patches is usable, nothing to show")
     picks = rows[np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
     before = np.asarray(packed.images[picks])
     after = normalise(before, look)

@@ -90,7 +90,7 @@ def _by_weights(given: Mapping[str, Predictions], ours: set[str]) -> dict[str, P
     """Return the predictions of each run by its weights, one for each."""
     found: dict[str, tuple[str, Predictions]] = {}
     for name, predictions in given.items():
-        weights = predictions.note.get("weights_sha256")
+        weights = str(predictions.note.get("weights_sha256"))
         if weights in ours and weights in found:
             raise InputError(
                 f"{found[weights][0]} and {name} are predictions of the same run; give one of "

@@ -33,8 +33,8 @@ class ExtractConfig(Section):
     )
     outside: Literal["normal", "unknown"] = Field(
         "normal",
-        description="What tissue is that no outline encloses: normal, as where all tumour was "
-        "outlined, or unknown, so that no patch is taken there.",
+        description="What tissue is that no outline encloses, or where a mask image is 0: normal, "
+        "as where all tumour was outlined, or unknown, so that no patch is taken there.",
     )
     per_slide: int | None = Field(
         1000, ge=1, description="At most so many patches of each class from one slide."

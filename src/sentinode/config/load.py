@@ -76,7 +76,7 @@ def resolved_toml(config: Config, sections: Sequence[str] = tuple(Config.model_f
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file() and str(path) in config_names():
+    if str(path) in config_names() and not path.is_file():
         return tomllib.loads((_SHIPPED / f"{path}.toml").read_text(encoding="utf-8"))
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -87,6 +87,8 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     except IsADirectoryError as error:
         raise ConfigError(f"{path} is a folder, expected a TOML file") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
 

@@ -16,9 +16,11 @@ LATER: dict[str, Any] = {"later": True}
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, and a key it does not know is an error."""
+    """Base of all sections: frozen, numbers finite, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -22,6 +22,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 LARGEST_SIDE = 4096
+PNG = b"\x89PNG\r\n\x1a\n"
 CUT_SHORT = "unreadable: a TIFF cut short in its header"
 
 _TYPE_SIZES = {1: "B", 3: "H", 4: "I"}  # the TIFF field types a baseline header uses
@@ -109,6 +110,8 @@ def decode(data: bytes) -> UInt8Array:
 
 
 def _by_pillow(data: bytes) -> UInt8Array:
+    if data.startswith(PNG) and data[24:25] == b"\x10":  # Pillow would cut them to 8 in silence
+        raise PatchProblem("wrong mode: 16 bits a channel, expected 8-bit RGB")
     try:
         with Image.open(BytesIO(data)) as image:
             if max(image.size) > LARGEST_SIDE:

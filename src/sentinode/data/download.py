@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
 
-from sentinode.core import Progress, atomic_path, folder_lock, need_disk
+from sentinode.core import Progress, atomic_path, folder_lock, make_folder, need_disk
 from sentinode.data.fetch import fetch, md5_of
 from sentinode.errors import InputError, MissingExtraError, NetworkError
 
@@ -109,6 +109,7 @@ def download_pcam(
         raise InputError(f"split {unknown[0]!r} is not known; expected {', '.join(SPLITS)}")
     wanted = [f for f in files if f.split in splits]
     with folder_lock(out):
+        _clear(out)
         missing = [f for f in wanted if not _is_there(out, f)]
         sizes = [f.unpacked_bytes for f in missing]
         if sizes:  # an archive stays beside what is unpacked from it until that is checked
@@ -120,6 +121,12 @@ def download_pcam(
             if file.unpacked_md5 is not None:
                 _unpack(arrived, out / file.final_name, file.unpacked_md5)
         return [out / f.final_name for f in wanted]
+
+
+def _clear(out: Path) -> None:
+    """Remove what a process that was killed was unpacking."""
+    for stray in out.glob(".*.partial.*"):
+        stray.unlink()
 
 
 def _is_there(out: Path, file: PublishedFile) -> bool:
@@ -170,9 +177,7 @@ def download_kaggle(out: Path) -> Path:
     with folder_lock(out):
         archive = out / f"{KAGGLE}.zip"
         if not archive.is_file():
-            _call_kaggle(out)
-        if not archive.is_file():
-            raise NetworkError(f"Kaggle's client ended without {archive}; {_by_hand(out)}")
+            _fetch_kaggle(archive)
         _unzip(archive, out)
         archive.unlink()
     return out
@@ -185,7 +190,28 @@ def _by_hand(out: Path) -> str:
     )
 
 
-def _call_kaggle(out: Path) -> None:
+def _fetch_kaggle(archive: Path) -> None:
+    """Let the client fetch the archive beside its place; it gets its name when it is whole.
+
+    What the client left when it was interrupted it may go on from, or take for the whole; then
+    it is called once more with nothing there.
+    """
+    out = archive.parent
+    work = out / ".fetch"  # not .kaggle, the folder of the client's credentials
+    make_folder(work)
+    part = work / archive.name
+    went_on = part.is_file()
+    _call_kaggle(out, work)
+    if went_on and not zipfile.is_zipfile(part):
+        part.unlink(missing_ok=True)
+        _call_kaggle(out, work)
+    if not zipfile.is_zipfile(part):
+        raise NetworkError(f"Kaggle's client ended without a whole {archive}; {_by_hand(out)}")
+    part.replace(archive)
+    shutil.rmtree(work)
+
+
+def _call_kaggle(out: Path, work: Path) -> None:
     client = shutil.which("kaggle")
     if client is None:
         raise MissingExtraError(
@@ -196,7 +222,7 @@ def _call_kaggle(out: Path) -> None:
             "Kaggle's credentials are missing (an API token in ~/.kaggle/kaggle.json, or "
             f"KAGGLE_USERNAME and KAGGLE_KEY); {_by_hand(out)}"
         )
-    command = [client, "competitions", "download", "-c", KAGGLE, "-p", str(out)]
+    command = [client, "competitions", "download", "-c", KAGGLE, "-p", str(work)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         said = done.stdout.decode(errors="replace").strip().splitlines()

@@ -23,8 +23,10 @@ from sentinode.core import (
 )
 from sentinode.data.mining import Choice, Judge, Looked, source_of
 from sentinode.data.packing import pack
+from sentinode.data.slidesource import SlideSource
 from sentinode.data.survey import Job, check, survey
 from sentinode.errors import InputError, SentinodeError
+from sentinode.slides import is_mask
 from sentinode.tables import PackedSet, read_parquet, write_parquet
 from sentinode.types import RESEARCH_USE_ONLY
 
@@ -115,11 +117,15 @@ def _stamp(jobs: Sequence[Job], config: ExtractConfig, judge: Judge | None) -> s
     def state(path: Path | None) -> list[int] | None:
         return None if path is None else [path.stat().st_size, path.stat().st_mtime_ns]
 
+    def unknown(job: Job) -> bool | str:
+        mask = job.annotation is not None and is_mask(job.annotation)
+        return "zeros" if mask and job.reading.only_annotated else job.reading.only_annotated
+
     return hash_json(
         {
             "slides": [
                 [j.name, state(j.slide), state(j.annotation), j.mpp, dict(j.reading.classes),
-                 list(j.reading.mask_values), j.reading.only_annotated]
+                 list(j.reading.mask_values), unknown(j)]
                 for j in jobs
             ],
             "config": config.fingerprint(),
@@ -131,8 +137,9 @@ def _stamp(jobs: Sequence[Job], config: ExtractConfig, judge: Judge | None) -> s
 def _kept(out: Path, stamp: str) -> Extraction | None:
     try:
         record = read_json(out / EXTRACT_FILE)
-        if record["stamp"] == stamp:
-            return Extraction(PackedSet.open(out), record)
+        packed = PackedSet.open(out)
+        if record["stamp"] == stamp and packed.meta.kind == SlideSource.kind:
+            return Extraction(packed, record)
     except (SentinodeError, KeyError, TypeError):
         return None
     return None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import math
 import socket
 import time
 import urllib.error
 import urllib.request
 from email.message import Message
+from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import IO
 
@@ -139,7 +141,7 @@ def _give_up_or_wait(error: Exception, url: str, path: Path, failures: int) -> N
             raise NetworkError(
                 f"{host} answers {error.code} ({error.reason}) for {path.name}; {by_hand}"
             ) from error
-        wait = min(float(error.headers.get("Retry-After") or wait), LONGEST_WAIT)
+        wait = _asked_wait(error.headers.get("Retry-After", ""), wait)
     reason = getattr(error, "reason", error)
     if isinstance(reason, socket.gaierror | ConnectionRefusedError):
         raise NetworkError(
@@ -152,6 +154,16 @@ def _give_up_or_wait(error: Exception, url: str, path: Path, failures: int) -> N
             f"{path.name} is kept, the same command goes on from it"
         ) from error
     time.sleep(wait)
+
+
+def _asked_wait(asked: str, else_wait: float) -> float:
+    """Return the seconds that a server asks to wait, by a number or a date, in bounds."""
+    try:
+        seconds = float(asked)
+    except ValueError:
+        when = parsedate_tz(asked)
+        seconds = mktime_tz(when) - time.time() if when else else_wait
+    return max(0.0, min(LONGEST_WAIT, seconds)) if math.isfinite(seconds) else else_wait
 
 
 def _accept(part: Path, path: Path, md5: str | None) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentinode.data.decode import PatchProblem, decode
-from sentinode.data.labels import binary, known_columns, named_classes
+from sentinode.data.labels import binary, frame_of, known_columns, named_classes
 from sentinode.data.shards import folds_of
 from sentinode.data.source import Source, fingerprint, typed_items
 from sentinode.errors import InputError
@@ -128,7 +128,7 @@ def _table(root: Path, file: Path) -> tuple[pd.DataFrame, list[int]]:
             groups = [opened.metadata.row_group(i) for i in range(opened.num_row_groups)]
             sizes = [group.num_rows for group in groups]
             # with no columns the table would have no rows either
-            read = opened.read(columns=wanted).to_pandas() if wanted else pd.DataFrame()
+            read = frame_of(opened.read(columns=wanted)) if wanted else pd.DataFrame()
     except (OSError, pa.ArrowException) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{file} is damaged: expected Parquet, {first}") from error

@@ -49,7 +49,7 @@ __all__ = ["pack"]
 CHUNK = 1024
 SAMPLED_FOR_SIZE = 32
 JOURNAL = "journal.json"
-STALE = ("meta.json", "audit.json", "split.json")
+STALE = ("meta.json", "audit.json", "split.json", "extract.json", "hard_negatives.csv")
 """Files of a set that a new packing makes untrue."""
 
 
@@ -71,6 +71,8 @@ def pack(source: Source, out: Path, config: PackConfig) -> PackedSet:
         DiskFullError: There is no room; chunks that were finished are kept.
         BusyError: Another process writes to ``out``.
     """
+    if not len(source):
+        raise InputError("the source holds no patches")
     hired = readers(len(source), math.ceil(len(source) / CHUNK), config.workers)
     with folder_lock(out), hired:
         if not (out / "meta.json").is_file():
@@ -102,8 +104,6 @@ def _kept(out: Path, made_from: dict[str, str], config: PackConfig) -> PackedSet
 
 def _shapes_of(source: Source) -> Counter[tuple[int, ...]]:
     """Count the shapes of a sample of patches spread over the source."""
-    if not len(source):
-        raise InputError("the source holds no patches")
     usable = np.flatnonzero(source.table["problem"].isna())
     picks = np.unique(np.linspace(0, len(usable), SAMPLED_FOR_SIZE, endpoint=False).astype(int))
     shapes: Counter[tuple[int, ...]] = Counter()
@@ -151,7 +151,11 @@ def _begin(work: Path, made_from: dict[str, str], config: PackConfig) -> None:
 
 def _make_room(work: Path, count: int, size: int) -> None:
     """Lay out the arrays at their full size, before a patch is read."""
-    for name, side in ((IMAGES_FILE, size), (COARSE_FILE, COARSE_SIDE)):
+    arrays = ((IMAGES_FILE, size), (COARSE_FILE, COARSE_SIDE))
+    if not all((work / name).is_file() for name, _ in arrays):
+        for read in work.glob("chunk-*.parquet"):  # into an array that is no longer here
+            read.unlink()
+    for name, side in arrays:
         if (work / name).is_file():
             continue
         need_disk(work, count * side * side * 3, "the packed set")

@@ -9,7 +9,7 @@ import numpy as np
 
 from sentinode.core import hash_json
 from sentinode.data.decode import PatchProblem, read_patch
-from sentinode.data.source import ITEM_COLUMNS, Source
+from sentinode.data.source import ITEM_COLUMNS, Source, fingerprint
 from sentinode.errors import InputError, MissingInputError
 from sentinode.stain import StainTarget, common_target, fit_target, normalise
 from sentinode.stain.target import Normaliser
@@ -47,8 +47,10 @@ class RestainedSource(Source):
         return patch
 
     def fingerprint(self) -> str:
-        """Hash of the set's content and of the target."""
-        return hash_json({"set": self._hash, "target": self._target.model_dump(mode="json")})
+        """Hash of the set's content, of what is known of its patches, and of the target."""
+        known = {"table": fingerprint(self.table, []), "mpp": self.mpp}
+        target = self._target.model_dump(mode="json")
+        return hash_json({"set": self._hash, "target": target} | known)
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_packed": None}
@@ -74,7 +76,9 @@ def stain_target(path: Path, method: Normaliser) -> StainTarget:
 def _of_set(path: Path) -> UInt8Array:
     packed = PackedSet.open(path)
     rows = np.flatnonzero(packed.manifest.usable)
+    if not len(rows):
+        raise InputError("none of its patches is usable; give another target")
     tissue = packed.manifest.frame["tissue"].to_numpy(float, na_value=0.0)[rows]
-    well = rows[tissue >= np.median(tissue)] if len(rows) else rows
+    well = rows[tissue >= np.median(tissue)]
     picks = np.unique(np.linspace(0, len(well) - 1, PATCHES_OF_TARGET).astype(int))
     return np.asarray(packed.images[well[picks]])

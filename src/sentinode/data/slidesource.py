@@ -34,6 +34,8 @@ class SlideSource(Source):
         slide_mpp: µm/px of level 0 by slide id, which counts where the file does not say it.
     """
 
+    kind = "slides"
+
     def __init__(
         self,
         slides: Mapping[str, Path],
@@ -42,7 +44,7 @@ class SlideSource(Source):
         mpp: float,
         slide_mpp: Mapping[str, Mpp | None],
     ) -> None:
-        self.kind, self.mpp = "slides", mpp
+        self.mpp = mpp
         self._files, self._size, self._given = dict(slides), size, dict(slide_mpp)
         place = table["slide"] + "_" + table["x"].astype(str) + "_" + table["y"].astype(str)
         paths = table["slide"].map({name: path.name for name, path in self._files.items()})

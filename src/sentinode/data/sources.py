@@ -35,12 +35,22 @@ def open_source(path: Path, slide_map: Path | None = None) -> Source:
 
     Raises:
         MissingInputError: There is nothing at ``path``.
-        InputError: It is none of these, its parts contradict each other, or the map names none
-            of its patches.
+        InputError: It is none of these, cannot be read, its parts contradict each other, or the
+            map names none of its patches.
     """
-    if not path.exists():
-        raise MissingInputError(f"no file or folder {path}")
-    source = _open_folder(path) if path.is_dir() else _open_file(path)
+    try:
+        if not path.exists():
+            raise MissingInputError(f"no file or folder {path}")
+        source = _open_folder(path) if path.is_dir() else _open_file(path)
+    except PermissionError as error:
+        where = error.filename or path
+        raise InputError(
+            f"{where} cannot be read: {error.strerror or error}; see its rights"
+        ) from error
+    except UnicodeEncodeError as error:  # of a name, which Python keeps in a form of its own
+        raise InputError(
+            f"{path}: the name {error.object!r} is not UTF-8; rename the file"
+        ) from error
     found = slide_map or (_map_in(path) if path.is_dir() else None)
     if found is not None:
         join_slides(source, found)

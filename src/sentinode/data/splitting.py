@@ -65,7 +65,8 @@ def propose(packed: PackedSet, config: SplitConfig) -> Split:
     units: dict[Fold, dict[str, tuple[str, ...]]] = {
         fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
     }
-    units["unlabelled"] = {patch: (patch,) for patch in plan.unlabelled}
+    taken = {unit for each in units.values() for unit in each}
+    units["unlabelled"] = _alone(plan.unlabelled, taken)
     drawn = {} if config.draw_seed is None else {"draw": config.draw_seed}
     return Split(
         by=plan.by,
@@ -151,6 +152,9 @@ def _unit(packed: PackedSet, labelled: pd.DataFrame, by: By) -> pd.Series[str]:
             "known) beside the labels and pack again, or give --by group"
         )
     group = _groups(packed).loc[labelled.index]
+    frame = packed.manifest.frame
+    bare = group.isin(frame["id"][frame["label"].isna()])  # units of their own have this name
+    group = group.mask(bare, labelled["id"].groupby(group).transform("first"))
     if by == "official":  # a duplicate in another of the source's folds stays where it is
         same = [group, labelled["source_fold"]]
         return labelled["id"].groupby(same).transform("first").astype("string")
@@ -238,6 +242,11 @@ def _dealt(frame: pd.DataFrame, folds: int, config: SplitConfig) -> NDArray[np.b
         )
     dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
     label = frame["label"].to_numpy(int)
+    fewest = int(np.bincount(label, minlength=2).min())
+    if fewest < folds:
+        raise InputError(
+            f"{fewest} patch(es) of one class cannot be dealt into {folds} folds; give fewer"
+        )
     dealt = list(dealer.split(label, label, frame["unit"].to_numpy(object)))
     reported = np.zeros(len(frame), bool)
     reported[dealt[config.fold - 1][1]] = True
@@ -364,8 +373,22 @@ def _drawn_of(
     total = sum(map(len, by_class))
     if limit is not None and limit < total:
         negatives = round(limit * len(by_class[0]) / total)
+        if limit > 1:  # of a rare class one stays
+            fewest = [min(1, len(each)) for each in by_class]
+            negatives = min(max(negatives, fewest[0]), limit - fewest[1])
         by_class = [by_class[0][:negatives], by_class[1][: limit - negatives]]
     return np.concatenate(by_class)
+
+
+def _alone(patches: list[str], taken: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return a unit for each patch by its id, lengthened where a slide is called the same."""
+    units: dict[str, tuple[str, ...]] = {}
+    for patch in patches:
+        name = patch
+        while name in taken or name in units:
+            name += " (no label)"
+        units[name] = (patch,)
+    return units
 
 
 def _units(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentinode.data.labels import FOLD_NAMES, bare, binary, known_columns, read_table
+from sentinode.data.labels import (
+    FOLD_NAMES,
+    bare,
+    binary,
+    frame_of,
+    known_columns,
+    read_table,
+)
 from sentinode.data.source import FileSource, Source
 from sentinode.errors import InputError
 
@@ -89,9 +96,8 @@ def _parquet(path: Path) -> pd.DataFrame:
                 f"{path}: expected the column path (or image, as the Hugging Face hub has it), "
                 f"got {','.join(names)}"
             )
-        frame = pq.read_table(path, columns=[n for n in names if n in _COLUMNS])
-        text: pd.DataFrame = frame.to_pandas().astype("string")
-        return text
+        table = pq.read_table(path, columns=[n for n in names if n in _COLUMNS])
+        return frame_of(table).astype("string")
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} is damaged: expected Parquet, {error}") from error
 
@@ -100,9 +106,22 @@ def _below(paths: pd.Series[str], root: Path) -> pd.Series[str]:
     """Return paths from ``root`` on, with ``/`` between folders, whoever wrote them."""
     text = paths.str.replace("\\", "/").str.replace(r"^(?:\./+)+", "", regex=True)
     if text.str.startswith("/").any():  # a set must not hold the paths of one machine
-        text = text.map(lambda p: os.path.relpath(p, root) if p.startswith("/") else p)
+        text = text.map(lambda p: _from(root, p) if p.startswith("/") else p)
         text = text.astype("string").str.replace(os.sep, "/")
     return text
+
+
+def _from(root: Path, path: str) -> str:
+    """Return the way from a folder, perhaps reached through a link, to an absolute path."""
+    below = os.path.relpath(path, root)
+    if not below.startswith(os.pardir):
+        return below
+    real = os.path.realpath(root)
+    if real == os.path.abspath(root):  # noqa: PTH100
+        return below
+    # from a link's end `..` leads elsewhere; a file that is a link itself keeps its name
+    folder, name = os.path.split(path)
+    return os.path.relpath(os.path.join(os.path.realpath(folder), name), real)  # noqa: PTH118
 
 
 def _folds(values: pd.Series[str], path: Path) -> pd.Series[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sentinode.config import AuditConfig
 from sentinode.core import Provenance, atomic_path, provenance, write_text
-from sentinode.data import AUDIT_FILE, SPLIT_FILE
+from sentinode.data import AUDIT_FILE, EXTRACT_FILE, SPLIT_FILE
 from sentinode.errors import InputError
 from sentinode.explore.colour import statistics_of
 from sentinode.explore.counting import (
@@ -35,7 +35,7 @@ __all__ = ["SUBSET", "Explored", "explore", "write_exploration"]
 SUBSET = 20_000
 """Largest random subset where none is asked for; else a tenth of the usable patches."""
 
-RESERVED = ("meta.json", AUDIT_FILE, SPLIT_FILE)
+RESERVED = ("meta.json", AUDIT_FILE, SPLIT_FILE, EXTRACT_FILE)
 
 
 @final

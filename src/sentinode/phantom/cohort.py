@@ -104,7 +104,7 @@ def write_cohort(out: Path, config: PhantomConfig) -> CohortSummary:
 def _render(out: Path, config: PhantomConfig, made: dict[str, Any]) -> None:
     work = out / ".slides"
     stamp = work / "made.json"
-    if not stamp.is_file() or read_json(stamp) != made:
+    if not stamp.is_file() or not _same(read_json(stamp), made):
         if any(out.glob("train/*")) or (out / "train_labels.csv").exists():
             raise InputError(f"{out} holds other data; choose another --out")
         for name in ("train", "test", "masks", "slides", "annotations"):

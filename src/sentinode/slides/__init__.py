@@ -10,6 +10,7 @@ from sentinode.slides.tissue import Tissue, find_tissue, tissue_mask
 from sentinode.slides.truth import (
     Reading,
     annotation_files,
+    is_mask,
     open_truth,
     pair,
     slide_files,
@@ -29,6 +30,7 @@ __all__ = [
     "Truth",
     "annotation_files",
     "find_tissue",
+    "is_mask",
     "open_truth",
     "outline",
     "pair",

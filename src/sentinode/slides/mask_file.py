@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from sentinode.errors import InputError, MissingInputError
 from sentinode.slides.annotation import Truth
 from sentinode.slides.fill import Box
+from sentinode.slides.picture import open_whole
 from sentinode.slides.tiff import decode_segment, segments_of
 
 __all__ = ["MASK_SUFFIXES", "MaskImage", "downsample_of"]
 
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp"})
-LARGEST = 100_000_000  # px of an image that is decoded whole
 CACHE_BYTES = 64 << 20
 SEVERAL = 1000  # whole numbers that fit: the mask is too small to tell
 
@@ -36,16 +36,23 @@ class MaskImage(Truth):
         path: One channel (or three alike) of whole numbers. TIFF is read tile by tile.
         size: Width and height of the slide's level 0.
         values: Those that mean tumour. Without them all but 0 do, and there may be one only.
+        only_annotated: Nothing is known where the mask is 0, and outside of it.
 
     Raises:
         MissingInputError: There is no such file.
         InputError: It is damaged, has colours, or another shape than the slide.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], values: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        values: Sequence[int] = (),
+        only_annotated: bool = False,
+    ) -> None:
         if not path.is_file():
             raise MissingInputError(f"no mask image {path}")
-        self._path, self._values = path, frozenset(values)
+        self._path, self._values, self._only_annotated = path, frozenset(values), only_annotated
         self._seen: set[int] = set()
         self._file: _Tiff | _Whole = _open(path)
         try:
@@ -61,6 +68,16 @@ class MaskImage(Truth):
 
     def tumour(self, window: Box) -> NDArray[np.bool_]:
         """Tell where tumour is; see :meth:`Truth.tumour`. Outside the slide is none."""
+        return self._flags(window, self._is_tumour)
+
+    def unknown(self, window: Box) -> NDArray[np.bool_] | None:
+        """Tell of which pixels nothing is known; see :meth:`Truth.unknown`."""
+        return ~self._flags(window, lambda part: part != 0) if self._only_annotated else None
+
+    def _flags(
+        self, window: Box, of: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    ) -> NDArray[np.bool_]:
+        """Return what ``of`` says of the mask's values at the window's pixels; outside not so."""
         columns = self._places(window.x, window.width, axis=0)
         rows = self._places(window.y, window.height, axis=1)
         inside = np.zeros((window.height, window.width), bool)
@@ -69,7 +86,7 @@ class MaskImage(Truth):
             return inside
         x, y = int(some_x[0]), int(some_y[0])
         part = self._file.read(x, y, int(some_x[-1]) + 1 - x, int(some_y[-1]) + 1 - y)
-        flags = self._is_tumour(part)
+        flags = of(part)
         inside[np.ix_(rows >= 0, columns >= 0)] = flags[np.ix_(some_y - y, some_x - x)]
         return inside
 
@@ -136,7 +153,6 @@ def _open(path: Path) -> _Tiff | _Whole:
     except (
         tifffile.TiffFileError,
         UnidentifiedImageError,
-        Image.DecompressionBombError,
         OSError,
         SyntaxError,
         ValueError,
@@ -151,12 +167,7 @@ class _Whole:
     """An image that is decoded at once."""
 
     def __init__(self, path: Path) -> None:
-        with Image.open(path) as image:
-            if image.width * image.height > LARGEST:
-                raise InputError(
-                    f"{path} has {image.width}x{image.height} px, too many for an image that is "
-                    "decoded whole; save it as a tiled TIFF"
-                )
+        with open_whole(path) as image:
             self._pixels = _one_channel(np.asarray(image), path)
         self.size = self._pixels.shape[1], self._pixels.shape[0]
 

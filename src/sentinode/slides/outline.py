@@ -94,7 +94,7 @@ def write_asap(path: Path, areas: Sequence[Polygon]) -> None:
             f'\t\t<Annotation Name={name} Type="Polygon" PartOfGroup="{group}" Color="#F4FA58">',
             "\t\t\t<Coordinates>",
             *(
-                f'\t\t\t\t<Coordinate Order="{i}" X="{x:g}" Y="{y:g}" />'
+                f'\t\t\t\t<Coordinate Order="{i}" X="{x}" Y="{y}" />'
                 for i, (x, y) in enumerate(_short(ring))
             ),
             "\t\t\t</Coordinates>",

@@ -12,9 +12,35 @@ from sentinode.errors import InputError
 from sentinode.slides.backend import Backend, blank
 from sentinode.types import UInt8Array
 
-__all__ = ["Picture"]
+__all__ = ["Picture", "open_whole"]
 
-LARGEST = 100_000_000  # px; it is decoded whole
+LARGEST = 100_000_000  # px of an image that is decoded whole
+
+Image.MAX_IMAGE_PIXELS = LARGEST  # once and for all: Pillow would warn from 89 megapixels on
+
+
+def open_whole(path: Path) -> Image.Image:
+    """Open an image that is to be decoded at once.
+
+    Raises:
+        InputError: It has too many pixels.
+        OSError: It cannot be read; ``UnidentifiedImageError`` where it is no image.
+    """
+    try:
+        image = Image.open(path)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise _too_large(path) from error
+    if image.width * image.height > LARGEST:  # Pillow warned, where warnings are no errors
+        image.close()
+        raise _too_large(path)
+    return image
+
+
+def _too_large(path: Path) -> InputError:
+    return InputError(
+        f"{path} has more than {LARGEST / 1e6:.0f} megapixels, too many for an image that is "
+        "decoded whole; save it as a tiled TIFF"
+    )
 
 
 @final
@@ -23,19 +49,14 @@ class Picture(Backend):
 
     def __init__(self, path: Path) -> None:
         try:
-            with Image.open(path) as image:
-                if image.width * image.height > LARGEST:
-                    raise InputError(
-                        f"{path} has {image.width}x{image.height} px, too many for an image that "
-                        "is decoded whole; save it as a tiled TIFF"
-                    )
+            with open_whole(path) as image:
                 self._pixels = np.asarray(image.convert("RGB"))
         except UnidentifiedImageError as error:
             raise InputError(
                 f"{path} is no slide: expected SVS, NDPI, MRXS, SCN, DICOM, Philips TIFF or what "
                 "else OpenSlide reads, OME-TIFF, TIFF, PNG or JPEG"
             ) from error
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError) as error:
             raise InputError(f"{path} cannot be decoded: {error}") from error
         height, width = self._pixels.shape[:2]
         self.vendor, self.sizes, self.downsamples = "image", ((width, height),), (1.0,)

@@ -237,8 +237,11 @@ def _open(path: Path) -> Backend:
     vendor = vendor_of(path)
     if vendor is not None and not (vendor == GENERIC and _is_ome(path)):
         return VendorFile(path)
-    with path.open("rb") as handle:
-        start = handle.read(4)
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(4)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return TiffSlide(path)
     return Picture(path)

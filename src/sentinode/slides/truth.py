@@ -11,11 +11,20 @@ from typing import final
 
 from sentinode.errors import InputError, MissingInputError
 from sentinode.slides.annotation import Meaning, Outlines, Truth, meanings
+from sentinode.slides.dicom import series_of
 from sentinode.slides.fill import Box
 from sentinode.slides.formats import EXPECTED, read_shapes
 from sentinode.slides.mask_file import MASK_SUFFIXES, MaskImage
 
-__all__ = ["Reading", "annotation_files", "open_truth", "pair", "slide_files", "stem_of"]
+__all__ = [
+    "Reading",
+    "annotation_files",
+    "is_mask",
+    "open_truth",
+    "pair",
+    "slide_files",
+    "stem_of",
+]
 
 OUTLINE_SUFFIXES = frozenset({".xml", ".json", ".geojson"})
 SLIDE_SUFFIXES = frozenset(
@@ -39,7 +48,8 @@ class Reading:
     Attributes:
         classes: Meaning by class name, before the known ones.
         mask_values: Values of a mask image that mean tumour; none takes all but 0.
-        only_annotated: Nothing is known outside of outlines; else all is normal there.
+        only_annotated: Nothing is known outside of outlines, and where a mask image is 0; else
+            all is normal there.
     """
 
     classes: Mapping[str, Meaning] = field(default_factory=dict)
@@ -59,15 +69,19 @@ def open_truth(path: Path, size: tuple[int, int], reading: Reading) -> Truth:
         MissingInputError: There is no such file.
         InputError: It is damaged, has classes of unknown meaning, or lies outside of the slide.
     """
-    suffix = path.suffix.lower()
-    if suffix in MASK_SUFFIXES:
-        return MaskImage(path, size, reading.mask_values)
-    if suffix not in OUTLINE_SUFFIXES:
+    if is_mask(path):
+        return MaskImage(path, size, reading.mask_values, reading.only_annotated)
+    if path.suffix.lower() not in OUTLINE_SUFFIXES:
         raise InputError(f"{path} is no annotation; expected {EXPECTED}")
     _, shapes, notices = read_shapes(path)
     truth = Outlines(meanings(shapes, reading.classes, str(path)), reading.only_annotated, notices)
     _check_place(truth, size, path)
     return truth
+
+
+def is_mask(path: Path) -> bool:
+    """Tell by its suffix whether an annotation is a mask image."""
+    return path.suffix.lower() in MASK_SUFFIXES
 
 
 def _check_place(truth: Outlines, size: tuple[int, int], path: Path) -> None:
@@ -96,11 +110,11 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
     """List slides: files as they are named, and in folders all that look like slides.
 
     In a folder, an image named as another file with ``_mask`` behind is that one's mask, not a
-    slide.
+    slide, and of the files of one DICOM series the first by name stands for all.
 
     Raises:
         MissingInputError: There is nothing at a path.
-        InputError: A folder has no slides, or two slides have one name.
+        InputError: A folder has no slides, two slides have one name, or a name is not UTF-8.
     """
     found: list[Path] = []
     for path in paths:
@@ -108,12 +122,14 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
             raise MissingInputError(f"no slide or folder of slides {path}")
         inside = _in_folder(path, SLIDE_SUFFIXES) if path.is_dir() else [path]
         stems = {stem_of(p) for p in inside}
-        slides = [p for p in inside if not _is_mask(p, stems)]
+        slides = _one_of_each([p for p in inside if not _is_mask(p, stems)])
         if not slides:
             suffixes = ", ".join(sorted(SLIDE_SUFFIXES))
             raise InputError(f"{path} holds no slides; expected files of {suffixes}")
         found += slides
     found = sorted(set(found), key=lambda p: (stem_of(p), str(p)))
+    for path in found:
+        _check_name(path)
     for first, second in pairwise(found):
         if stem_of(first) == stem_of(second):
             raise InputError(
@@ -122,11 +138,31 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _check_name(path: Path) -> None:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the slide's name {path.name!r} is not UTF-8; rename it") from error
+
+
 def _is_mask(path: Path, stems: Set[str]) -> bool:
     """Tell whether a file is the mask of another one, by its name."""
     stem = stem_of(path)
     of = MASK_ENDINGS.sub("", stem)
-    return path.suffix.lower() in MASK_SUFFIXES and of != stem and of in stems
+    return is_mask(path) and of != stem and of in stems
+
+
+def _one_of_each(files: Sequence[Path]) -> list[Path]:
+    """Leave the first file of each DICOM series: the slide is opened by any of them."""
+    seen: set[bytes] = set()
+    kept = []
+    for file in files:
+        series = series_of(file) if file.suffix.lower() == ".dcm" else None
+        if series is None or series not in seen:
+            kept.append(file)
+        if series is not None:
+            seen.add(series)
+    return kept
 
 
 def annotation_files(paths: Sequence[Path]) -> list[Path]:
@@ -184,8 +220,12 @@ def stem_of(path: Path) -> str:
 
 
 def _in_folder(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from error
     return sorted(
         p
-        for p in folder.iterdir()
+        for p in entries
         if p.suffix.lower() in suffixes and p.is_file() and not p.name.startswith(".")
     )

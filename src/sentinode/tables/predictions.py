@@ -125,7 +125,7 @@ def _folds(table: pd.DataFrame) -> pd.Series[str]:
     """Return the folds by our names; what others call them is understood."""
     given = table["fold"].str.strip().str.lower()
     given = given.mask(given.isin(["", "none"]))
-    found = given.map({**FOLD_NAMES, **dict(zip(FOLDS, FOLDS, strict=True))}).astype("string")
+    found = given.map(FOLD_NAMES | {str(name): str(name) for name in FOLDS}).astype("string")
     strange = found.isna() & given.notna()
     if strange.any():
         row = int(np.flatnonzero(strange)[0])
