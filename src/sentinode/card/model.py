@@ -32,7 +32,7 @@ def details(known: Known) -> Section:
         ),
         ("Output", LABEL),
         ("Over larger regions", f"gives exactly what it gives the patch alone: {exact}"),
-        ("Maps are drawn from", run.spec.explain_layer),
+        ("Last features with a place", run.spec.explain_layer),
         ("Licence of the weights", run.spec.licence),
         ("Made with", f"sentinode {run.record.provenance.sentinode}"),
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sentinode.cli.options import RUN_HELP
 
 if TYPE_CHECKING:
     from sentinode.models import Run
@@ -24,7 +23,9 @@ SAID = {
 
 
 def calibrate_command(
-    run: Annotated[str, typer.Argument(help=RUN_HELP)],
+    run: Annotated[
+        str, typer.Argument(help="Run folder; of weights that come with the package, a copy.")
+    ],
     predictions: Annotated[
         Path, typer.Argument(help="What the run predicted for labelled patches it never saw.")
     ],

@@ -27,8 +27,8 @@ def predict_command(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="A packed set, a folder of images (Kaggle's test/ for one), a .txt of paths, one "
-            "a line, or one image.",
+            help="A packed set, a folder of images (Kaggle's test/ for one), a table or .txt of "
+            "paths, one a line, or one image.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="File to write, .parquet or .csv.")],

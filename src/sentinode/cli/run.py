@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def run_command(
-    source: Annotated[Path, typer.Argument(help="Kaggle's layout or class folders.")],
+    source: Annotated[
+        Path, typer.Argument(help="Kaggle's layout, class folders, or any other source.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder of all that is written.")],
     config: ConfigFile = None,
     overrides: Overrides = None,
