@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-
 if TYPE_CHECKING:
     from sentinode.models import Run
     from sentinode.tables import Calibration, Predictions
