@@ -10,7 +10,7 @@ SIDE = 32
 
 
 def tiny_encoder(folder: Path, kind: str = "dinov2", seed: int = 0) -> Path:
-    """Save a ViT, DINOv2 (with or without registers) or ConvNeXt of a few thousand weights."""
+    """Save a ViT, DINOv2 (with or without registers), DINOv3 or ConvNeXt of few weights."""
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -28,6 +28,11 @@ def tiny_encoder(folder: Path, kind: str = "dinov2", seed: int = 0) -> Path:
             transformers.Dinov2WithRegistersConfig,
             transformers.Dinov2WithRegistersModel,
             shared | {"num_register_tokens": 3},
+        ),
+        "dinov3": (
+            transformers.DINOv3ViTConfig,
+            transformers.DINOv3ViTModel,
+            shared | {"intermediate_size": 32, "num_register_tokens": 2},
         ),
         "convnext": (
             transformers.ConvNextConfig,

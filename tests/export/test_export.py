@@ -267,6 +267,18 @@ def test_an_export_of_other_weights_or_another_scale_is_not_taken(
         predict_set(of(exported, "onnx"), packed, by("torch"))
 
 
+def test_exports_of_two_networks_do_not_share_a_folder(
+    run: Run, exported: Exported, tmp_path: Path
+) -> None:
+    shutil.copytree(run.folder / "exports", tmp_path / "exports")
+    for path in tmp_path.glob("exports/*/export.json"):
+        record = json.loads(path.read_text())
+        write_json(path, record | {"weights_sha256": "0" * 64})
+    wanted = plans(["onnx"], ["float32"])
+    with pytest.raises(InputError, match=r"holds exports of other weights .*choose another --out"):
+        export_run(run, wanted, ExportConfig(), tmp_path / "exports", force=True)
+
+
 def test_a_run_calibrated_anew_gives_its_exports_the_new_calibration(
     run: Run, exported: Exported, packed: PackedSet, tmp_path: Path
 ) -> None:

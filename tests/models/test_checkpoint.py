@@ -113,6 +113,15 @@ def test_weights_of_another_spec_with_equal_shapes_are_refused(folder: Path) -> 
         ({"args": {"layers": [{"kind": "dense", "units": 10**12}]}}, "less than or equal to"),
         ({"preprocess": {"size": 10**9}}, "less than or equal to"),
         ({"extra": 1}, "extra"),
+        ({"args": {"layers": [{"kind": "conv", "filters": 4}, 7]}}, "layers"),
+        (
+            {"builder": "sentinode.models.nodenet:build_nodenet", "args": {"widths": "wide"}},
+            "three widths",
+        ),
+        (
+            {"builder": "sentinode.models.encoders:build_encoder", "args": {"origin": {}}},
+            "encoder",
+        ),
     ],
 )
 def test_a_hostile_spec_is_refused(folder: Path, change: dict[str, object], words: str) -> None:

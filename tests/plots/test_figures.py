@@ -72,8 +72,8 @@ def test_figures_of_nearly_nothing():
 def test_training_figure_bears_gaps_and_marks_the_best_epoch():
     columns = {"epoch": (1.0, 2.0), "auc": (None, 0.7), "valid_auc": (None, None)}
     svg = training_figure(Training(columns=columns, best_epoch=2), "auc", "ROC AUC")
-    assert "best: 2" in svg
-    assert "best epoch 2" in svg
+    assert "kept: 2" in svg
+    assert "kept epoch 2" in svg
 
 
 def decoded(uri):

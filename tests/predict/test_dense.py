@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sentinode.data.loader import to_input
 from sentinode.errors import InputError
@@ -42,6 +43,28 @@ def alone(run: Run, region: UInt8Array, stride: int) -> np.ndarray:
         batch = to_input(torch.from_numpy(np.stack(patches)), run.spec.preprocess)
         logits = network(batch).numpy()
     return logits.reshape(len(places[0]), len(places[1]))
+
+
+class NormWithReLU(nn.BatchNorm2d):
+    """As timm has them."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.relu(super().forward(values))
+
+
+def test_only_plain_layers_are_folded() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), NormWithReLU(4), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2)
+    ).eval()
+    images = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    made = folded(network)  # type: ignore[type-var]
+    assert [type(layer) for layer in made.children()] == [
+        nn.Conv2d,
+        NormWithReLU,
+        nn.Conv2d,
+        nn.Identity,
+    ]
+    torch.testing.assert_close(made(images), network(images))
 
 
 @pytest.mark.parametrize(("stride", "tile"), [(32, 24), (32, 3), (32, 1), (16, 5), (64, 2)])

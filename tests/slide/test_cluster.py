@@ -86,5 +86,6 @@ def test_a_scheduler_that_does_not_answer_is_said(
     monkeypatch.setattr("sentinode.slide.cluster.CONNECT_S", 1)
     slides_in(tmp_path, 1)
     job = Job("nodenet-base", tmp_path / "out", None, CONFIG)
-    with pytest.raises(InputError, match="no Dask scheduler answers at tcp"):
-        analyse_cohort(job, [tmp_path], scheduler="tcp://127.0.0.1:9")
+    for address in ("tcp://127.0.0.1:9", "head", "foo://head:8786"):
+        with pytest.raises(InputError, match=f"no Dask scheduler answers at {address}"):
+            analyse_cohort(job, [tmp_path], scheduler=address)

@@ -286,6 +286,10 @@ def test_shards_share_out_all_slides(slides: Path, tmp_path: Path) -> None:
         names += [one.slide for one in cohort.outcomes]
         assert cohort.table.name == f"slides-{number}-of-2.csv"
     assert names == ["node", "tumour"]
+    empty = analyse_cohort(job, [slides], shard=(3, 3))
+    table = pd.read_csv(empty.table)
+    assert table.columns[:2].tolist() == ["slide", "status"]
+    assert table.empty
     for text in ("3/2", "0/2", "a/b", "2"):
         with pytest.raises(InputError, match="--shard takes I/N"):
             shard_of(text)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sentinode.errors import InputError, MissingInputError
 from sentinode.slides import Slide, write_pyramid
+from sentinode.slides.backend import GLASS
 from sentinode.types import UInt8Array
 
 RNG = np.random.default_rng(7)
@@ -112,6 +113,20 @@ def test_gray_and_image_files(tmp_path: Path) -> None:
     with Slide(tmp_path / "gray.tif", mpp=1.0) as slide:
         gray = slide.read(0, 0, 80, 60, 1.0)
     np.testing.assert_array_equal(gray, np.repeat(image[..., :1], 3, 2))
+
+
+def test_image_files_with_transparency_or_16_bits(tmp_path: Path) -> None:
+    image = picture(60, 80)
+    opacity = np.full((60, 80, 1), 255, np.uint8)
+    opacity[:, :30] = 0
+    Image.fromarray(np.concatenate([image, opacity], 2)).save(tmp_path / "a.png")
+    with Slide(tmp_path / "a.png", mpp=1.0) as slide:
+        seen = slide.read(0, 0, 80, 60, 1.0)
+    assert (seen[:, :30] == GLASS).all()
+    np.testing.assert_array_equal(seen[:, 30:], image[:, 30:])
+    Image.fromarray(image[..., 0].astype(np.uint16) * 200).save(tmp_path / "deep.png")
+    with pytest.raises(InputError, match="more than 8 bits a channel"):
+        Slide(tmp_path / "deep.png", mpp=1.0)
 
 
 @pytest.mark.parametrize("mpp", [0.31, 0.5, 0.97, 2.3])

@@ -48,6 +48,26 @@ def test_a_batch_of_one_patch_teaches_nodenet(
     assert again.weights_hash == whole.weights_hash
 
 
+def test_what_force_began_goes_on(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    out, epochs = tmp_path / "run", []
+    train(packed, split, quick, out, spec=tiny_spec())
+    other = changed(quick, {"train.seed": 7})
+    whole = train(packed, split, other, tmp_path / "whole", spec=tiny_spec())
+
+    def note(row: Any) -> None:
+        epochs.append(int(row["epoch"]))
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(packed, split, other, out, spec=tiny_spec(), force=True, after_epoch=note)
+    again = train(packed, split, other, out, spec=tiny_spec(), force=True, after_epoch=note)
+    assert epochs == [1, 2, 3, 4]
+    assert again.weights_hash == whole.weights_hash
+
+
 def hungry(limit: int) -> Callable[..., torch.Tensor]:
     real = sentinode.train.loop.to_input
 

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_train_then_predict_then_submit(folder: Path) -> None:
     again = said("train", folder / "set", "--out", folder / "run", "--epochs", 1, "--seed", 5)
-    assert "epoch 1 of 1 is the best" in again
+    assert "epoch 1 of 1 is kept" in again
     output = said("predict", folder / "run", folder / "set", "--out", folder / "p.parquet")
     assert "baseline-colour by" in output
     assert "on cpu in float32" in output

@@ -125,6 +125,14 @@ def test_divergence_is_said_in_plain_words(
         train(packed, split, changed(quick, learning_rate=1e30), tmp_path / "run", spec=tiny_spec())
 
 
+def test_divergence_is_said_where_gradients_are_clipped(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    wild = changed(quick, learning_rate=1e30, clip=1.0)
+    with pytest.raises(TrainingError, match="diverged in epoch 1"):
+        train(packed, split, wild, tmp_path / "run", spec=tiny_spec())
+
+
 def test_a_batch_too_large_for_memory_is_halved_and_said(
     packed: PackedSet,
     split: Split,

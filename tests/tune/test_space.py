@@ -79,6 +79,8 @@ def test_a_space_that_cannot_be_trained_is_refused(texts: list[str], said: str) 
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no file"):
         read_space(tmp_path / "space.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_space(tmp_path)
     (tmp_path / "space.toml").write_text("train = 3")
     with pytest.raises(ConfigError, match="no section"):
         read_space(tmp_path / "space.toml")

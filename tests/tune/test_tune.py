@@ -202,6 +202,36 @@ def test_a_trial_that_fails_is_written_down_and_the_next_one_goes_on(
     assert "training diverged in epoch 1" in page.text
 
 
+def test_what_no_trial_would_escape_ends_the_study_and_no_trial_is_lost(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = changed(quick, {"train.epochs": 1, "tune.pruner": "off"})
+    whole = tune(packed, split, config, SPACE, tmp_path / "a", trials=2)
+
+    def unreachable(*args: object, **kwargs: object) -> Run:
+        raise InputError("MLflow does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sentinode.tune.tuning, "train", unreachable)
+        with pytest.raises(InputError, match="MLflow does not answer"):
+            tune(packed, split, config, SPACE, tmp_path / "b", trials=2)
+    result = tune(packed, split, config, SPACE, tmp_path / "b", trials=2)
+    assert values(result) == values(whole)
+
+
+def test_another_study_leaves_the_runs_of_the_first(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    config = changed(quick, {"train.epochs": 1, "tune.pruner": "off"})
+    tune(packed, split, config, SPACE, tmp_path, trials=2)
+    before = sorted((tmp_path / "trials").iterdir())
+    units = {**split.units, "train": split.units["test"], "test": split.units["train"]}
+    other = split.model_copy(update={"units": units})
+    tune(packed, other, config, SPACE, tmp_path, trials=2, study=tmp_path / "new.journal")
+    assert all((run / "run.json").is_file() for run in before)
+    assert len(list((tmp_path / "trials").iterdir())) == 4
+
+
 def test_where_every_trial_fails_the_last_failure_is_said(
     packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

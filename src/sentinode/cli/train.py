@@ -60,7 +60,7 @@ def train_command(
 def _said(run: Run) -> str:
     best = run.record.metrics
     return (
-        f"wrote {run.folder}: epoch {run.record.best_epoch} of {len(run.history())} is the best, "
+        f"wrote {run.folder}: epoch {run.record.best_epoch} of {len(run.history())} is kept, "
         f"validation loss {best['valid_loss']:.4f}, accuracy {best['valid_accuracy']:.4f}, "
         f"AUC {best['valid_auc']:.4f}; {run.record.timing['train_patches_per_s']:.0f} patches/s "
         f"in {run.record.compute['precision']}, {run.record.timing['seconds']:.0f} s"

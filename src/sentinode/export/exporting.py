@@ -19,6 +19,7 @@ from sentinode.predict import (
     ExportFormat,
     ExportPrecision,
     ExportRecord,
+    exports_in,
 )
 from sentinode.tables import PackedSet
 from sentinode.types import RESEARCH_USE_ONLY, UInt8Array
@@ -126,6 +127,8 @@ def export_run(
         )
     target = _target(run, out)
     with folder_lock(target):
+        if out is not None:
+            _check_alone(target, run)
         maker = _Maker(run, config, calibration_set)
         standard = None if check_set is None else _standard(run, check_set, config)
         done: list[Export] = []
@@ -141,6 +144,18 @@ def export_run(
             else:
                 done.append(_placed(checked, target / f"{plan.kind}-{plan.precision}"))
     return Exported(tuple(done), refused)
+
+
+def _check_alone(target: Path, run: Run) -> None:
+    """Refuse a folder with exports of another network: predict would take the fastest of all."""
+    others = [
+        e.folder.name for e in exports_in(target) if e.record.weights_sha256 != run.weights_hash
+    ]
+    if others:
+        raise InputError(
+            f"{target} holds exports of other weights ({', '.join(others)}); choose another --out, "
+            "or remove them"
+        )
 
 
 def _target(run: Run, out: Path | None) -> Path:

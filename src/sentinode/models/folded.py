@@ -65,7 +65,8 @@ def _fuse(module: nn.Module) -> None:
     in_order = isinstance(module, nn.Sequential | Residual)
     children = list(module.named_children()) if in_order else []
     for (name, one), (after, other) in itertools.pairwise(children):
-        if isinstance(one, nn.Conv2d) and isinstance(other, nn.BatchNorm2d):
+        # of these very types: one made of them may do more, as a norm with its activation
+        if type(one) is nn.Conv2d and type(other) is nn.BatchNorm2d:
             setattr(module, name, fuse_conv_bn_eval(one, other))
             setattr(module, after, nn.Identity())
     for child in module.children():

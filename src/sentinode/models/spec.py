@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from sentinode.errors import InputError
+from sentinode.errors import InputError, SentinodeError
 from sentinode.models.network import Network
 from sentinode.types import Preprocess
 
@@ -62,8 +62,11 @@ def build(spec: ModelSpec, device: str = "cpu") -> Network:
     with torch.device(device):
         try:
             network = builder(spec.preprocess, **spec.args)
-        except TypeError as error:
-            raise InputError(f"model {spec.name!r}: {spec.builder}: {error}") from error
+        except SentinodeError:
+            raise
+        except (TypeError, KeyError, AttributeError, ValueError, RuntimeError) as error:
+            said = f"no {error}" if isinstance(error, KeyError) else error
+            raise InputError(f"model {spec.name!r}: {spec.builder}: {said}") from error
     known = dict(network.named_modules())
     if spec.explain_layer not in known:
         raise InputError(f"model {spec.name!r} has no layer {spec.explain_layer!r} to explain")

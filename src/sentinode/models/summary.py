@@ -113,8 +113,9 @@ def has_unused_weights(spec: ModelSpec) -> bool:
 
 
 def _noting(name: str, shapes: dict[str, tuple[int, ...]]) -> Any:
-    def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        shapes[name] = tuple(output.shape[1:])
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            shapes[name] = tuple(output.shape[1:])
 
     return note
 

@@ -151,12 +151,12 @@ def training_figure(training: Training, quantity: str, label: str) -> str:
         axes.plot(epochs, values, style, color=colour, markersize=3.5, label=name)
     if training.best_epoch is not None:
         axes.axvline(
-            training.best_epoch, color=GREY, linewidth=1.2, label=f"best: {training.best_epoch}"
+            training.best_epoch, color=GREY, linewidth=1.2, label=f"kept: {training.best_epoch}"
         )
     figure.legend(loc="outside upper center", ncols=3)
     axes.set(xlabel="Epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     said = f"{label} over {len(epochs)} epochs on training and validation patches"
     if training.best_epoch is not None:
-        said += f", best epoch {training.best_epoch}"
+        said += f", kept epoch {training.best_epoch}"
     return inline_svg(figure, f"training-{quantity}", said)

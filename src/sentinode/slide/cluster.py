@@ -58,7 +58,7 @@ def on_cluster(
             job = _shared(job, workers)
         try:
             client = distributed.Client(scheduler, timeout=CONNECT_S)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"no Dask scheduler answers at {scheduler}: {error}; start one with "
                 "`dask scheduler`, or take --workers for processes on this machine"

@@ -128,6 +128,12 @@ def _in_words(one: Outcome) -> str:
     )
 
 
+COLUMNS = (
+    *("slide", "status", "reason", "score", "tissue_mm2", "tumour_mm2", "largest_focus_mm"),
+    *("size_class", "positions", "seconds", "reading_s", "masking_s", "inferring_s", "writing_s"),
+)
+
+
 def _write_table(path: Path, outcomes: Sequence[Outcome]) -> None:
     rows = []
     for one in outcomes:
@@ -151,7 +157,9 @@ def _write_table(path: Path, outcomes: Sequence[Outcome]) -> None:
             }
         )
     with atomic_path(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(
+            temporary, index=False, lineterminator="\n"
+        )
 
 
 def shard_of(text: str) -> tuple[int, int]:

@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sentinode.errors import InputError
-from sentinode.slides.backend import Backend, blank
+from sentinode.slides.backend import GLASS, Backend, blank
 from sentinode.types import UInt8Array
 
 __all__ = ["Picture", "open_whole"]
 
+BITS = 8
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "La", "CMYK", "YCbCr", "HSV", "LAB")
 LARGEST = 100_000_000  # px of an image that is decoded whole
 
 Image.MAX_IMAGE_PIXELS = LARGEST  # once and for all: Pillow would warn from 89 megapixels on
@@ -43,6 +45,23 @@ def _too_large(path: Path) -> InputError:
     )
 
 
+def _pixels(image: Image.Image, path: Path) -> UInt8Array:
+    """Return RGB, what is transparent over glass."""
+    if image.mode not in EIGHT_BITS or (image.format == "PNG" and _bits(path) > BITS):
+        raise InputError(f"{path} has more than 8 bits a channel; expected 8-bit RGB or gray")
+    if "A" in image.getbands() or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        glass = Image.new("RGBA", image.size, (GLASS, GLASS, GLASS, 255))
+        image = Image.alpha_composite(glass, opaque)
+    return np.asarray(image.convert("RGB"))
+
+
+def _bits(path: Path) -> int:
+    """Return the bits a channel of a PNG, as its header says; Pillow cuts them to 8."""
+    with path.open("rb") as handle:
+        return handle.read(25)[24]
+
+
 @final
 class Picture(Backend):
     """PNG, JPEG or BMP, held in memory; see :class:`Backend`."""
@@ -50,7 +69,7 @@ class Picture(Backend):
     def __init__(self, path: Path) -> None:
         try:
             with open_whole(path) as image:
-                self._pixels = np.asarray(image.convert("RGB"))
+                self._pixels = _pixels(image, path)
         except UnidentifiedImageError as error:
             raise InputError(
                 f"{path} is no slide: expected SVS, NDPI, MRXS, SCN, DICOM, Philips TIFF or what "

@@ -256,8 +256,11 @@ def validated(job: Job, epoch: int) -> Scores:
 
 def take_step(job: Job, rate: float) -> None:
     """Move the weights by the gradients gathered so far."""
-    if job.plan.settings.clip is not None:
-        job.ranks.fabric.clip_gradients(job.model, job.optimizer, max_norm=job.plan.settings.clip)
+    if (clip := job.plan.settings.clip) is not None:
+        # What is no number is told of by the logits that come of it.
+        job.ranks.fabric.clip_gradients(
+            job.model, job.optimizer, max_norm=clip, error_if_nonfinite=False
+        )
     for group in job.optimizer.param_groups:
         group["lr"] = rate
     job.optimizer.step()

@@ -14,7 +14,7 @@ import torch
 
 from sentinode.config import Config, ModelConfig, resolved_toml
 from sentinode.core import folder_lock, hash_file, large_memory_kept, provenance, write_text
-from sentinode.errors import InputError, TrainingError
+from sentinode.errors import CheckpointError, InputError, TrainingError
 from sentinode.models import (
     ENCODER,
     HISTORY_FILE,
@@ -61,7 +61,7 @@ def train(
         config: Its ``model``, ``train`` and ``augment`` sections are used.
         out: Run folder.
         spec: The network where it is not one known by name.
-        force: Start over, whatever run is there.
+        force: Start over, whatever run is there; what was begun by the same call goes on.
         after_epoch: Called with the history's row of each epoch once it is stored; what it
             raises ends the training, which can go on from there.
 
@@ -122,16 +122,26 @@ def _make_way(out: Path, plan: Plan, force: bool) -> None:
     """Keep what belongs to this plan; refuse what does not, or remove it where forced."""
     for leftover in out.glob(".*.partial*"):  # of a process that was killed while writing
         leftover.unlink()
-    if force:
+    if force and not _going_on(out, plan):
         (out / RECORD_FILE).unlink(missing_ok=True)
         shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
-        return
     stored = _stored(out)
     if stored is not None and (differing := differences(plan.made_from, stored)):
         raise InputError(
             f"{out} holds a run made otherwise ({', '.join(differing)}); "
             "choose another --out, or start over with --force"
         )
+
+
+def _going_on(out: Path, plan: Plan) -> bool:
+    """Whether this very training was begun there and cut short."""
+    if (out / RECORD_FILE).is_file():
+        return False
+    try:
+        stored = _stored(out)
+    except CheckpointError:
+        return False
+    return stored is not None and not differences(plan.made_from, stored)
 
 
 def _stored(out: Path) -> Mapping[str, Any] | None:

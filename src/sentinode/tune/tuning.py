@@ -11,7 +11,14 @@ from optuna.trial import Trial, TrialState
 
 from sentinode.config import Config, changed
 from sentinode.core import hash_json
-from sentinode.errors import BusyError, DiskFullError, SentinodeError, TrainingError
+from sentinode.errors import (
+    BusyError,
+    CheckpointError,
+    ConfigError,
+    DiskFullError,
+    SentinodeError,
+    TrainingError,
+)
 from sentinode.models import out_of_memory
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train, weights_behind
@@ -63,6 +70,7 @@ def tune(
     made_from = {
         "set": packed.meta.content_hash,
         "split": split.hash,
+        "manifest": packed.manifest.hash,
         **weights_behind(config.train),
         "config": {name: getattr(config, name).fingerprint() for name in SECTIONS},
         "objective": config.tune.objective,
@@ -103,7 +111,7 @@ def _tried(
 
     try:
         settings = changed(config, trial.params)
-        folder = out / "trials" / trial_name(settings)
+        folder = out / "trials" / trial_name(settings, packed, split)
         run = train(packed, split, settings, folder, after_epoch=after_epoch)
     except TrialPruned:
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,12 +119,14 @@ def _tried(
         return "ended early: it lies behind the others"
     except (DiskFullError, KeyboardInterrupt):
         raise
-    except (SentinodeError, RuntimeError, MemoryError) as error:
-        if not isinstance(error, SentinodeError) and not out_of_memory(error):
+    except (CheckpointError, ConfigError, RuntimeError, MemoryError) as error:
+        # What no trial would escape ends the study, as a set that was split anew.
+        told = isinstance(error, SentinodeError)
+        if not told and not out_of_memory(error):
             raise
         if not isinstance(error, BusyError):
             shutil.rmtree(folder, ignore_errors=True)
-        why = str(error) if isinstance(error, SentinodeError) else "memory ran out"
+        why = str(error) if told else "memory ran out"
         trial.set_user_attr(FAILURE, why)
         study.tell(trial, state=TrialState.FAIL)
         return f"failed: {why}"
@@ -127,10 +137,12 @@ def _tried(
     return f"validation {objective} {value:.4f}; best so far {study.best_value:.4f}"
 
 
-def trial_name(settings: Config) -> str:
-    """Return the name of a trial's run folder, the same for the same settings."""
+def trial_name(settings: Config, packed: PackedSet, split: Split) -> str:
+    """Return the name of a trial's run folder, the same for the same settings and patches."""
     shaping = {name: getattr(settings, name).fingerprint() for name in SECTIONS}
-    return hash_json(shaping | weights_behind(settings.train))[:12]
+    patches = {"set": packed.meta.content_hash, "split": split.hash}
+    made_for = {"manifest": packed.manifest.hash}
+    return hash_json(shaping | weights_behind(settings.train) | patches | made_for)[:12]
 
 
 def _said(params: Mapping[str, object]) -> str:

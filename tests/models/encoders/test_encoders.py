@@ -24,7 +24,7 @@ from sentinode.models import (
 )
 from sentinode.models.encoders import KNOWN, EncoderNetwork, encoder_spec, find, known_of
 
-KINDS = ("vit", "dinov2", "registers", "convnext")
+KINDS = ("vit", "dinov2", "registers", "dinov3", "convnext")
 
 
 def settings(folder: Path, **more: object) -> ModelConfig:
@@ -53,7 +53,7 @@ def test_features_are_those_of_transformers_itself(tmp_path: Path, kind: str, po
     with torch.no_grad():
         hidden = reference(pixel_values=images).last_hidden_state
         found = network.embed(patches)
-    skipped = 4 if kind == "registers" else 1
+    skipped = {"registers": 4, "dinov3": 3}.get(kind, 1)
     mean = hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, skipped:].mean(1)
     parts = [] if pooling == "mean" else [hidden[:, 0]]
     parts += [] if pooling == "cls" else [mean]
@@ -132,8 +132,9 @@ def test_what_it_looked_at_can_be_drawn_from_its_layer(tmp_path: Path, kind: str
     assert gradient.abs().sum() > 0
 
 
-def test_it_is_described_without_memory(tmp_path: Path) -> None:
-    spec = spec_for(settings(tiny_encoder(tmp_path / "encoder")))
+@pytest.mark.parametrize("kind", ["dinov2", "dinov3"])
+def test_it_is_described_without_memory(tmp_path: Path, kind: str) -> None:
+    spec = spec_for(settings(tiny_encoder(tmp_path / "encoder", kind)))
     summary = summarise(spec)
     head = 16 * 2 + 16 + 1
     assert summary.trainable == head

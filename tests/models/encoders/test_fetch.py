@@ -12,6 +12,7 @@ from builders.encoders import tiny_encoder
 from sentinode.cli.main import app
 from sentinode.errors import InputError, MissingInputError, NetworkError
 from sentinode.models.encoders import fetch
+from sentinode.models.encoders.source import WANTED, local_folder
 
 
 def answered(kind: type[Exception], text: str) -> Exception:
@@ -45,6 +46,18 @@ def test_why_it_cannot_be_fetched_is_said(
     assert online == [True]
     assert constants.HF_HUB_OFFLINE  # again
     assert constants.HF_HUB_DISABLE_TELEMETRY
+
+
+def test_what_was_fetched_is_asked_for_again_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def absent(repository: str, **settings: object) -> str:
+        asked.append(settings)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", absent)
+    assert local_folder("owlab/encoder") is None
+    assert asked == [{"local_files_only": True, "allow_patterns": WANTED}]
 
 
 def test_a_pickle_alone_is_said_once_it_is_fetched(

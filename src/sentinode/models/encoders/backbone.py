@@ -20,7 +20,7 @@ from sentinode.errors import CheckpointError, InputError
 
 __all__ = ["Backbone", "make_backbone", "read_weights"]
 
-LAST_BLOCKS = ("layers", "encoder.layers", "encoder.layer", "blocks")
+LAST_BLOCKS = ("layers", "encoder.layers", "encoder.layer", "model.layer", "blocks")
 CLASSIFIERS = ("head.", "fc.", "classifier.", "class_layers.", "head_dist.")
 NEVER = (
     *("auto_map", "attn_implementation", "quantization_config"),

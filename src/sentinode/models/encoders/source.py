@@ -163,7 +163,9 @@ def local_folder(repository: str) -> Path | None:
     """Return where the hub's client keeps a repository, None where it was never fetched."""
     client = hub()
     try:
-        return Path(client.snapshot_download(repository, local_files_only=True))
+        return Path(
+            client.snapshot_download(repository, local_files_only=True, allow_patterns=WANTED)
+        )
     except FileNotFoundError:
         return None
     except client.errors.HFValidationError as error:
