@@ -276,7 +276,7 @@ def test_exports_of_two_networks_do_not_share_a_folder(
         write_json(path, record | {"weights_sha256": "0" * 64})
     wanted = plans(["onnx"], ["float32"])
     with pytest.raises(InputError, match=r"holds exports of other weights .*choose another --out"):
-        export_run(run, wanted, ExportConfig(), tmp_path / "exports", force=True)
+        export_run(run, wanted, ExportConfig(), out=tmp_path / "exports", force=True)
 
 
 def test_a_run_calibrated_anew_gives_its_exports_the_new_calibration(

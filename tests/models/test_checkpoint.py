@@ -115,8 +115,12 @@ def test_weights_of_another_spec_with_equal_shapes_are_refused(folder: Path) -> 
         ({"extra": 1}, "extra"),
         ({"args": {"layers": [{"kind": "conv", "filters": 4}, 7]}}, "layers"),
         (
-            {"builder": "sentinode.models.nodenet:build_nodenet", "args": {"widths": "wide"}},
-            "three widths",
+            {
+                "builder": "sentinode.models.nodenet:build_nodenet",
+                "args": {"widths": 7},
+                "preprocess": {"size": 96},
+            },
+            "nodenet",
         ),
         (
             {"builder": "sentinode.models.encoders:build_encoder", "args": {"origin": {}}},
