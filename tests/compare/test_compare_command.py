@@ -1,5 +1,6 @@
 """Runs are predicted once, compared, and a learning curve is trained once, by the commands."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,9 @@ def test_predictions_of_one_run_are_not_dropped_and_those_of_another_set_not_tak
     with pytest.raises(InputError, match="plain and d4 are predictions of the same run"):
         find_candidates([str(run.folder)], both)
     given = find_candidates([str(run.folder)], both[:1])
+    assert predicted(given, other, quick, tmp_path / "kept") == given  # as it was asked for
+    shutil.copy(both[0], run.folder / "predictions.parquet")
+    given = find_candidates([str(run.folder)])
     kept = predicted(given, packed, quick, tmp_path / "kept")
     assert kept[0].predictions is given[0].predictions
     anew = predicted(given, other, quick, tmp_path / "kept")[0].predictions
@@ -118,6 +122,7 @@ def test_folds_of_the_set_count_where_predictions_have_none(tmp_path: Path) -> N
     common = common_patches(find_candidates([], [str(tmp_path / "a.csv")]), packed)
     assert set(common.ids) == ids_of(split, "test")
     assert "of fold test" in common.said
+    assert any("Folds of a are the set's" in warning for warning in common.warnings)
 
 
 def test_a_calibration_of_as_many_knots_is_another_one(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_a_limit_keeps_one_of_a_rare_class(draw: str, tmp_path: Path) -> None:
 
 
 def test_more_folds_than_patches_of_a_class(tmp_path: Path) -> None:
-    opened = rare(tmp_path, tumour=4, labelled=40)
-    words = r"4 patch\(es\) of one class cannot be dealt into 5 folds; give fewer"
+    opened = rare(tmp_path, tumour=4, labelled=8)
+    words = r"4 patch\(es\) of a class cannot be dealt into 5 folds"
     with pytest.raises(InputError, match=words):
         split(opened, SplitConfig(folds=5))
 

@@ -1,5 +1,7 @@
 """The first line of a report: how far its figures can be believed."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,6 +43,11 @@ def test_slide_disjoint_is_not_said_of_a_network_that_nothing_is_known_of(case):
     given = {"packed": case.packed, "split": case.split}
     report = evaluate(Predictions(case.predictions.frame, {}), QUICK, **given)
     assert report.headline.startswith("Independence not known: nothing says that the network")
+    made = json.loads((case.run / "run.json").read_text())
+    made["provenance"]["inputs"] = {"keras": "0" * 64}  # an imported one
+    write_json(case.run / "run.json", made)
+    report = evaluate(case.predictions, QUICK, **given, run_folder=case.run)
+    assert "the run does not say which patches" in report.headline
     other = Predictions(case.predictions.frame, {"trained_on": {"set": "x", "split": "y"}})
     assert "trained on another set" in evaluate(other, QUICK, **given).headline
 

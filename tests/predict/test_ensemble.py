@@ -70,6 +70,18 @@ def test_it_passes_for_no_run_and_tells_what_was_left_out() -> None:
     assert note["left_out"] == {"q": "empty"}
     other = ensemble({**members, "b": made(0.3, "2" * 64, {})}).note
     assert other["provenance"]["inputs"] != note["provenance"]["inputs"]
+    assert "trained_on" not in note
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_it_says_what_its_networks_were_trained_on_where_that_is_one(alike: bool) -> None:
+    splits = ("s", "s" if alike else "t")
+    members = {
+        str(n): Predictions(of("x", [0.1 + n / 10]).frame, {"trained_on": {"set": "a", "split": s}})
+        for n, s in enumerate(splits)
+    }
+    found = ensemble(members).note.get("trained_on")
+    assert found == ({"set": "a", "split": "s"} if alike else None)
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sentinode.train.loop
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import Config, load_config
-from sentinode.errors import ConfigError, InputError, MissingExtraError
+from sentinode.errors import ConfigError, InputError, MissingExtraError, NetworkError
 from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
@@ -141,14 +141,14 @@ def test_an_mlflow_that_does_not_answer_stops_before_anything_is_computed(
 ) -> None:
     out = tmp_path / "run"
     there = ("train.log=['mlflow']", "train.mlflow_uri=http://127.0.0.1:9")
-    with pytest.raises(InputError, match=r"http://127.0.0.1:9 .* --set train\.log=\[\]"):
+    with pytest.raises(NetworkError, match=r"http://127.0.0.1:9 .* --set train\.log=\[\]"):
         train(packed, split, settings(*there), out, spec=tiny_spec())
     assert not list(out.glob("state/*.safetensors"))
     # An interrupted training loses nothing by it either.
     with interrupted(15):
         train(packed, split, settings(), out, spec=tiny_spec())
     kept = sorted((path.name, path.read_bytes()) for path in (out / "state").iterdir())
-    with pytest.raises(InputError, match="does not take this training"):
+    with pytest.raises(NetworkError, match="does not take this training"):
         train(packed, split, settings(*there), out, spec=tiny_spec())
     assert kept == sorted((path.name, path.read_bytes()) for path in (out / "state").iterdir())
     assert isinstance(train(packed, split, settings(), out, spec=tiny_spec()), Run)

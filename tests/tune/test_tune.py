@@ -14,7 +14,7 @@ import sentinode.tune.tuning
 from builders.pages import Page, outward
 from sentinode.cli.main import app
 from sentinode.config import Config, changed, load_config
-from sentinode.errors import ConfigError, InputError, TrainingError
+from sentinode.errors import ConfigError, InputError, NetworkError, TrainingError
 from sentinode.models import Run
 from sentinode.predict import predict_set
 from sentinode.tables import PackedSet, Split
@@ -209,14 +209,29 @@ def test_what_no_trial_would_escape_ends_the_study_and_no_trial_is_lost(
     whole = tune(packed, split, config, SPACE, tmp_path / "a", trials=2)
 
     def unreachable(*args: object, **kwargs: object) -> Run:
-        raise InputError("MLflow does not answer")
+        raise NetworkError("MLflow does not answer")
 
     with monkeypatch.context() as patch:
         patch.setattr(sentinode.tune.tuning, "train", unreachable)
-        with pytest.raises(InputError, match="MLflow does not answer"):
+        with pytest.raises(NetworkError, match="MLflow does not answer"):
             tune(packed, split, config, SPACE, tmp_path / "b", trials=2)
     result = tune(packed, split, config, SPACE, tmp_path / "b", trials=2)
     assert values(result) == values(whole)
+
+
+def test_a_choice_that_cannot_be_trained_is_a_failed_trial(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sometimes(*args: object, **kwargs: object) -> Run:
+        settings: Config = args[2]  # type: ignore[assignment]
+        if settings.train.optimizer == "sgd":
+            raise InputError("it cannot be")
+        return train(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sentinode.tune.tuning, "train", sometimes)
+    config = changed(quick, {"train.epochs": 1, "tune.pruner": "off"})
+    result = tune(packed, split, config, SPACE, tmp_path, trials=4)
+    assert {t.state for t in result.trials} == {"complete", "failed"}
 
 
 def test_another_study_leaves_the_runs_of_the_first(

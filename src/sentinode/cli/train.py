@@ -26,7 +26,10 @@ def train_command(
         typer.Option(help="Train this often, with seeds one higher each time; see the spread."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Same as --set train.epochs=N.")] = None,
-    force: Annotated[bool, typer.Option(help="Start over, whatever run is in --out.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(help="Start over, whatever run is in --out; what this command began goes on."),
+    ] = False,
 ) -> None:
     """Train a network; started again after an interruption it goes on where it was.
 

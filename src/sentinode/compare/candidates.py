@@ -30,12 +30,14 @@ class Candidate:
         run: None where only predictions were given.
         predictions: None where none were found or made.
         maps: Scores of its maps, empty where there are none.
+        beside: Whether the predictions were found beside the run, and not given.
     """
 
     name: str
     run: Run | None
     predictions: Predictions | None
     maps: tuple[MapScore, ...] = ()
+    beside: bool = False
 
 
 def find_candidates(
@@ -70,6 +72,7 @@ def find_candidates(
             run,
             by_weights.get(run.weights_hash) or _beside(run),
             scores.get(run.weights_hash) or _scored(run),
+            beside=run.weights_hash not in by_weights,
         )
         for name, run in zip(names, opened, strict=True)
     ]
@@ -163,7 +166,8 @@ def predicted(
     """
     done = []
     for each in candidates:
-        if each.run is None or (each.predictions is not None and _is_of(each, packed)):
+        kept_as_they_are = each.predictions is not None and _is_of(each, packed)
+        if each.run is None or kept_as_they_are:
             done.append(each)
             continue
         name = f"{each.run.weights_hash[:16]}-{packed.meta.content_hash[:16]}.parquet"
@@ -173,8 +177,10 @@ def predicted(
 
 
 def _is_of(candidate: Candidate, packed: PackedSet) -> bool:
-    """Whether predictions are of the set, or do not say of which they are."""
+    """Whether predictions are of the set, were given, or do not say of which they are."""
     assert candidate.predictions is not None
+    if not candidate.beside:
+        return True
     made = candidate.predictions.note.get("provenance")
     inputs = made.get("inputs") if isinstance(made, Mapping) else None
     given = inputs.get("input") if isinstance(inputs, Mapping) else None

@@ -108,7 +108,10 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
         units=units,
         unit=unit,
         said=f"{said}, {units.max() + 1:,} slides" if unit == "slides" else said,
-        warnings=tuple(_warnings(tables, len(shared), unit, int(units.max()) + 1)),
+        warnings=(
+            *_warnings(tables, len(shared), unit, int(units.max()) + 1),
+            *_by_the_set(candidates, packed),
+        ),
     )
 
 
@@ -121,9 +124,7 @@ def _reported(
         known = packed.manifest.frame.set_index("id").reindex(frame.index)
         for column in ("label", "slide"):
             frame[column] = frame[column].fillna(known[column].astype(frame[column].dtype))
-        if frame["fold"].isna().all() and (packed.folder / "split.json").is_file():
-            split = Split.read(packed.folder / "split.json")
-            split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
+        if (split := _split_for(frame, packed)) is not None:
             frame["fold"] = split.folds_of(frame.index.to_series()).to_numpy()
     frame = frame[frame["label"].notna()]
     for fold in ("test", "valid"):
@@ -136,6 +137,15 @@ def _reported(
     return frame.loc[~taught, ["label", "slide", "probability"]], None
 
 
+def _split_for(frame: pd.DataFrame, packed: PackedSet) -> Split | None:
+    """Return the set's split where predictions have no folds of their own."""
+    path = packed.folder / "split.json"
+    if not frame["fold"].isna().all() or not path.is_file():
+        return None
+    split = Split.read(path)
+    return split if split.manifest_hash == packed.manifest.hash else None
+
+
 def _units(frames: Sequence[pd.DataFrame]) -> tuple[IntArray, Unit]:
     slides = frames[0]["slide"]
     for frame in frames[1:]:
@@ -143,6 +153,22 @@ def _units(frames: Sequence[pd.DataFrame]) -> tuple[IntArray, Unit]:
     if slides.notna().all():
         return pd.factorize(slides)[0].astype(np.int64), "slides"
     return np.arange(len(slides), dtype=np.int64), "patches"
+
+
+def _by_the_set(candidates: Sequence[Candidate], packed: PackedSet | None) -> list[str]:
+    """Say whose folds are those of the set, which need not have trained them."""
+    names = [
+        c.name
+        for c in candidates
+        if packed is not None
+        and c.predictions is not None
+        and _split_for(c.predictions.frame, packed) is not None
+    ]
+    if not names:
+        return []
+    return [
+        f"Folds of {', '.join(names)} are the set's; nothing says that they were trained by them."
+    ]
 
 
 def _warnings(

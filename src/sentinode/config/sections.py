@@ -125,8 +125,8 @@ class SplitConfig(Section):
     draw: Literal["train", "both"] = Field(
         "train",
         description="Where limit and balance draw: among the patches that train; or among both "
-        "these and those that choose, which then are valid_fraction of the two together, and "
-        "balance takes as many of each class.",
+        "these and those that choose, which then are at most valid_fraction of the two "
+        "together, and balance takes as many of each class.",
         json_schema_extra=LATER,
     )
 

@@ -20,17 +20,25 @@ def folder_names(folders: Sequence[Path]) -> list[str]:
     Raises:
         InputError: One is given twice.
     """
-    parts = [list(folder.resolve().parts) for folder in folders]
-    for p in parts:
-        if p[-1] == "run" and len(p) > 2:
-            p.pop()
-        if re.fullmatch(r"seed-\d+", p[-1]) and len(p) > 2:
-            p[-2:] = ["/".join(p[-2:])]
-    for length in range(1, max(map(len, parts), default=1) + 1):
-        names = ["/".join(p[-length:]) for p in parts]
-        if len(set(names)) == len(names):
-            return names
-    raise InputError(f"{folders[0]} is given twice; give each run once")
+    whole = [folder.resolve() for folder in folders]
+    for place, folder in zip(whole, folders, strict=True):
+        if whole.count(place) > 1:
+            raise InputError(f"{folder} is given twice; give each run once")
+    for parts in ([_telling(place) for place in whole], [list(place.parts) for place in whole]):
+        for length in range(1, max(map(len, parts), default=1) + 1):
+            names = ["/".join(p[-length:]) for p in parts]
+            if len(set(names)) == len(names):
+                return names
+    raise AssertionError("different paths have different parts")
+
+
+def _telling(place: Path) -> list[str]:
+    parts = list(place.parts)
+    if parts[-1] == "run" and len(parts) > 2:
+        parts.pop()
+    if re.fullmatch(r"seed-\d+", parts[-1]) and len(parts) > 2:
+        parts[-2:] = ["/".join(parts[-2:])]
+    return parts
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
@@ -242,12 +243,12 @@ def _dealt(frame: pd.DataFrame, folds: int, config: SplitConfig) -> NDArray[np.b
         )
     dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=config.seed)
     label = frame["label"].to_numpy(int)
-    fewest = int(np.bincount(label, minlength=2).min())
-    if fewest < folds:
-        raise InputError(
-            f"{fewest} patch(es) of one class cannot be dealt into {folds} folds; give fewer"
-        )
-    dealt = list(dealer.split(label, label, frame["unit"].to_numpy(object)))
+    most = int(np.bincount(label, minlength=2).max())
+    if most < folds:
+        raise InputError(f"{most} patch(es) of a class cannot be dealt into {folds} folds")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of few patches of a class: checked later
+        dealt = list(dealer.split(label, label, frame["unit"].to_numpy(object)))
     reported = np.zeros(len(frame), bool)
     reported[dealt[config.fold - 1][1]] = True
     return reported
@@ -348,7 +349,9 @@ def _drawn(frame: pd.DataFrame, config: SplitConfig) -> NDArray[np.bool_]:
     if config.draw == "both" and (limit is not None or balance is not None):
         share = config.valid_fraction / (1 - config.valid_fraction)
         limit = max(2, round(share * len(training)))
-        balance = max(1, round(share * len(training) / 2)) if balance is not None else None
+        if balance is not None:
+            scarcer = int(frame["label"][frame["fold"] == "valid"].value_counts().min())
+            balance = max(1, min(scarcer, round(share * len(training) / 2)))
         # The same patches for every later draw of those that train.
         choosing = _drawn_of(frame, "valid", limit, balance, (config.seed, 2))
         keep[frame["fold"] == "valid"] = False

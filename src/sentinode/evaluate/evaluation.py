@@ -18,7 +18,7 @@ from sentinode.evaluate.calibrated import (
     uncalibrated,
 )
 from sentinode.evaluate.groups import examples_of, group_rows, worst_said
-from sentinode.evaluate.honesty import UNKNOWN, cautions, foreign, headline, optimism
+from sentinode.evaluate.honesty import UNKNOWN, UNTOLD, cautions, foreign, headline, optimism
 from sentinode.evaluate.origin import input_hashes, origins, read_run
 from sentinode.evaluate.reliance import Reliance, decision_of, prevalence_rows
 from sentinode.evaluate.rows import gather, left_out, rows_of, select, units_of
@@ -104,7 +104,7 @@ def evaluate(
     }
     before, conformal = uncalibrated(reported, scored, predictions.note), reliance.conformal(draws)
     strange = foreign(packed, split, story, predictions.note)
-    own_split = split if strange in (None, UNKNOWN) else None
+    own_split = split if strange in (None, UNKNOWN, UNTOLD) else None
     optimistic = optimism(frame, selection, own_split)
     missing = left_out(frame, selection, packed, split, predictions.note)
     return Report(

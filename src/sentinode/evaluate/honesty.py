@@ -11,11 +11,12 @@ from sentinode.evaluate.origin import RunStory
 from sentinode.evaluate.rows import NO_PREDICTION, NOT_PREDICTED, Selection, counted
 from sentinode.tables import LeftOut, PackedSet, Rows, Split
 
-__all__ = ["UNKNOWN", "cautions", "foreign", "headline", "optimism"]
+__all__ = ["UNKNOWN", "UNTOLD", "cautions", "foreign", "headline", "optimism"]
 
 FEW_UNITS = 10
 FEW_PATCHES = 100
 UNKNOWN = "nothing says that the network was trained by this split; give the run with --run"
+UNTOLD = "the run does not say which patches its network was trained on"
 
 
 def foreign(
@@ -36,15 +37,14 @@ def foreign(
     """
     made = story.files["run"].get("provenance") if story is not None else None
     inputs = made.get("inputs") if isinstance(made, Mapping) else note.get("trained_on")
-    if not isinstance(inputs, Mapping):
-        if split is None or story is not None:
+    known = isinstance(inputs, Mapping) and "set" in inputs and "split" in inputs
+    if not isinstance(inputs, Mapping) or not known:
+        if split is None:
             return None
-        return UNKNOWN
-    if packed is not None and inputs.get("set", packed.meta.content_hash) != (
-        packed.meta.content_hash
-    ):
+        return UNKNOWN if story is None else UNTOLD
+    if packed is not None and inputs["set"] != packed.meta.content_hash:
         return "the network was trained on another set, which may share slides with this one"
-    if split is not None and inputs.get("split", split.hash) != split.hash:
+    if split is not None and inputs["split"] != split.hash:
         return "the network was trained by another split than this one"
     return None
 

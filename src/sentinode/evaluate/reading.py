@@ -100,9 +100,13 @@ def _table(path: Path, names: Mapping[str, str], what: str) -> tuple[pd.DataFram
     check_is_file(path, what)
     texts = {theirs: "string" for name in TEXT for theirs in (name, names.get(name, name))}
     try:
-        return pd.read_csv(path, sep=_separator(path), dtype=texts), note_beside(path)
+        return pd.read_csv(path, sep=_separator(path), dtype=texts), _note(path, what)
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected CSV with a header, {error}") from error
+
+
+def _note(path: Path, what: str) -> dict[str, Any]:
+    return note_beside(path) if what == "predictions" else {}
 
 
 def _separator(path: Path) -> str:

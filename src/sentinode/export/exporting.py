@@ -128,7 +128,7 @@ def export_run(
     target = _target(run, out)
     with folder_lock(target):
         if out is not None:
-            _check_alone(target, run)
+            _check_alone(target, run, wanted)
         maker = _Maker(run, config, calibration_set)
         standard = None if check_set is None else _standard(run, check_set, config)
         done: list[Export] = []
@@ -146,11 +146,11 @@ def export_run(
     return Exported(tuple(done), refused)
 
 
-def _check_alone(target: Path, run: Run) -> None:
+def _check_alone(target: Path, run: Run, wanted: Sequence[Plan]) -> None:
     """Refuse a folder with exports of another network: predict would take the fastest of all."""
-    others = [
-        e.folder.name for e in exports_in(target) if e.record.weights_sha256 != run.weights_hash
-    ]
+    replaced = {f"{plan.kind}-{plan.precision}" for plan in wanted}
+    staying = [e for e in exports_in(target) if e.folder.name not in replaced]
+    others = [e.folder.name for e in staying if e.record.weights_sha256 != run.weights_hash]
     if others:
         raise InputError(
             f"{target} holds exports of other weights ({', '.join(others)}); choose another --out, "

@@ -56,7 +56,8 @@ def build(spec: ModelSpec, device: str = "cpu") -> Network:
         device: Where its tensors lie; ``meta`` gives shapes without memory.
 
     Raises:
-        InputError: The builder is not one of this package, or does not take the arguments.
+        InputError: The builder is not one of this package, or does not take the arguments; their
+            values are judged where the device is ``meta``.
     """
     builder = _builder_of(spec)
     with torch.device(device):
@@ -65,6 +66,8 @@ def build(spec: ModelSpec, device: str = "cpu") -> Network:
         except SentinodeError:
             raise
         except (TypeError, KeyError, AttributeError, ValueError, RuntimeError) as error:
+            if device != "meta" and not isinstance(error, TypeError):
+                raise  # without memory it was built, so this is no fault of the arguments
             said = f"no {error}" if isinstance(error, KeyError) else error
             raise InputError(f"model {spec.name!r}: {spec.builder}: {said}") from error
     known = dict(network.named_modules())

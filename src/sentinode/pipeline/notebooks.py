@@ -284,7 +284,7 @@ COLUMNS = {
 def _markdown(table: pd.DataFrame, title: str) -> str:
     columns = {key: said for key, said in COLUMNS.items() if key in table}
     lines = [
-        f"The {title} notebook's experiments. Validation chose the epoch; test is the fold that "
+        f"The {title} notebook's experiments. {CHOSEN[title]}; test is the fold that "
         "neither trained nor chose. Spikes are epochs whose validation loss is a quarter above the "
         "epoch before's; the gap is validation loss less training loss at the epoch that was kept.",
         "",
@@ -296,6 +296,10 @@ def _markdown(table: pd.DataFrame, title: str) -> str:
     return "\n".join([*lines, *_over_seeds(table)]) + "\n"
 
 
+CHOSEN = {
+    "first": "Validation chose the epoch",
+    "second": "The weights of the last epoch are kept",
+}
 SEEDS_SHOWN = ("train_accuracy", "valid_accuracy", "valid_auc", "test_accuracy", "test_auc")
 
 

@@ -100,6 +100,8 @@ def _note(members: Mapping[str, Predictions], hashes: Mapping[str, str]) -> dict
     names = [str(member.note.get("model", name)) for name, member in members.items()]
     all_of_them = hash_json({"members": kept})
     made = provenance("ensemble", inputs={"members": all_of_them})
+    taught = [member.note.get("trained_on") for member in members.values()]
+    alike = taught[0] is not None and all(each == taught[0] for each in taught)
     return {
         "notice": RESEARCH_USE_ONLY,
         "model": "ensemble of " + ", ".join(names),
@@ -107,4 +109,4 @@ def _note(members: Mapping[str, Predictions], hashes: Mapping[str, str]) -> dict
         "members": kept,
         "left_out": left_out,
         "provenance": made.model_dump(mode="json"),
-    }
+    } | ({"trained_on": taught[0]} if alike else {})

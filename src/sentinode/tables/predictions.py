@@ -109,13 +109,12 @@ class Predictions:
 
 
 def note_beside(path: Path) -> dict[str, Any]:
-    """Return the note that lies beside a CSV, empty where there is none or the CSV was changed.
-
-    Raises:
-        InputError: The note is damaged.
-    """
+    """Return the note that lies beside a CSV, empty where there is none or the CSV was changed."""
     beside = path.with_name(path.name + NOTE_SUFFIX)
-    note = read_json(beside) if beside.is_file() else None
+    try:
+        note = read_json(beside) if beside.is_file() else None
+    except InputError:  # somebody else's file
+        return {}
     if not isinstance(note, dict) or note.pop(TABLE_HASH, None) != hash_file(path):
         return {}
     return note

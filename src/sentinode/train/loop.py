@@ -244,14 +244,28 @@ def validated(job: Job, epoch: int) -> Scores:
     """Score the network on the validation patches, each process its share."""
     validation, ranks = job.plan.validation, job.ranks
     own = validation.rows[ranks.share(len(validation))]
-    halved = job.state.batch_size < job.plan.settings.batch_size
-    size = min(VALIDATION_BATCH, job.state.batch_size) if halved else VALIDATION_BATCH
-    shown = batches(job.images, own, size)
-    with a_batch_that_fits(job.state.batch_size, len(job.plan.training)):
-        logits = forward(job.state.judged, shown, job.plan.spec.preprocess, job.plan.compute)
+    logits = logits_of(job, own)
     on_device = torch.from_numpy(logits).to(ranks.fabric.device)
     whole = ranks.joined(on_device, [len(validation)]).cpu().numpy()
     return checked_score(whole, validation.labels, epoch)
+
+
+def logits_of(job: Job, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the logits of patches, in smaller batches where memory asks for it."""
+    size = VALIDATION_BATCH
+    while True:
+        shown = batches(job.images, rows, size)
+        try:
+            return forward(job.state.judged, shown, job.plan.spec.preprocess, job.plan.compute)
+        except InputError as error:
+            if not out_of_memory(error.__cause__ or error):
+                raise
+            if size == 1:
+                raise TrainingError(
+                    "not one patch can be validated in the memory there is; close other programs, "
+                    "or take a smaller network"
+                ) from error
+            size //= 2
 
 
 def take_step(job: Job, rate: float) -> None:
@@ -353,8 +367,8 @@ def a_batch_that_fits(batch_size: int, done: int) -> Iterator[None]:
     """Tell memory that ran out from all other errors: it has a remedy."""
     try:
         yield
-    except (RuntimeError, MemoryError, InputError) as error:
-        if not out_of_memory(error.__cause__ or error):
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
             raise
         raise DoesNotFitError(batch_size, done) from error
 

@@ -19,7 +19,7 @@ from sentinode.train.average import MovingAverage
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
 
-__all__ = ["STATE_FILE", "TrainState", "read_state"]
+__all__ = ["STATE_FILE", "TrainState", "read_state", "read_tensors"]
 
 STATE_FILE = "state.json"
 
@@ -156,13 +156,7 @@ class TrainState:
         if not (self._folder / STATE_FILE).is_file():
             return None
         values = read_state(self._folder)
-        try:
-            data = (self._folder / values["tensors"]).read_bytes()
-            if hash_bytes(data) != values["sha256"]:
-                raise _damaged(self._folder, "its tensors are not the ones it recorded")
-            return values, load(data)
-        except (OSError, SafetensorError) as error:
-            raise _damaged(self._folder, str(error)) from error
+        return values, read_tensors(self._folder, values)
 
     def _take(self, values: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.history, self.timing = values["history"], values["timing"]
@@ -188,6 +182,21 @@ def read_state(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or values.pop("check", None) != hash_json(values):
         raise _damaged(folder, f"{STATE_FILE} was changed")
     return values
+
+
+def read_tensors(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Read the tensors that ``state.json`` names.
+
+    Raises:
+        CheckpointError: They are not there, damaged, or others.
+    """
+    try:
+        data = (folder / values["tensors"]).read_bytes()
+        if hash_bytes(data) != values["sha256"]:
+            raise _damaged(folder, "its tensors are not the ones it recorded")
+        return load(data)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(folder, str(error)) from error
 
 
 def _damaged(folder: Path, why: str) -> CheckpointError:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from sentinode.core import read_json, require, write_json
-from sentinode.errors import InputError
+from sentinode.errors import InputError, NetworkError
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
 from sentinode.types import RESEARCH_USE_ONLY
@@ -141,7 +141,7 @@ class MLflow(Tracker):
             self._client: Any = mlflow.MlflowClient(self._uri)
             self._run, self._told = self._begin(plan)
         except Exception as error:
-            raise InputError(
+            raise NetworkError(
                 f"MLflow at {self._uri} does not take this training: {_short(error)}; start the "
                 "server and give the same command again, or train without it: --set train.log=[]"
             ) from error

@@ -32,7 +32,7 @@ from sentinode.tables import HISTORY_COLUMNS, PackedSet, Split, write_history
 from sentinode.train.loop import fit
 from sentinode.train.plan import Plan, differences, make_plan
 from sentinode.train.ranks import Ranks
-from sentinode.train.state import STATE_FILE, TrainState, read_state
+from sentinode.train.state import STATE_FILE, TrainState, read_state, read_tensors
 
 __all__ = ["CONFIG_FILE", "train"]
 
@@ -135,13 +135,15 @@ def _make_way(out: Path, plan: Plan, force: bool) -> None:
 
 def _going_on(out: Path, plan: Plan) -> bool:
     """Whether this very training was begun there and cut short."""
-    if (out / RECORD_FILE).is_file():
+    state = out / STATE_FOLDER
+    if (out / RECORD_FILE).is_file() or not (state / STATE_FILE).is_file():
         return False
     try:
-        stored = _stored(out)
+        values = read_state(state)
+        read_tensors(state, values)
     except CheckpointError:
         return False
-    return stored is not None and not differences(plan.made_from, stored)
+    return not differences(plan.made_from, values["made_from"])
 
 
 def _stored(out: Path) -> Mapping[str, Any] | None:

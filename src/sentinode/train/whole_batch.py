@@ -35,7 +35,7 @@ class WholeBatch(TorchFunctionMode):
         """Replace the two functions, let all others through."""
         kwargs = kwargs or {}
         if func is functional.batch_norm:
-            return _batch_norm(*args, **kwargs)
+            return _batch_norm(self._n, *args, **kwargs)
         if func is functional.dropout:
             return self._dropout(*args, **kwargs)
         return func(*args, **kwargs)
@@ -54,6 +54,7 @@ class WholeBatch(TorchFunctionMode):
 
 
 def _batch_norm(
+    n: int,
     values: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -65,8 +66,8 @@ def _batch_norm(
 ) -> Tensor:
     if not training:
         return functional.batch_norm(values, running_mean, running_var, weight, bias, eps=eps)
-    shared = _SharedNorm.apply(values, weight, bias, eps)  # type: ignore[no-untyped-call]
-    normed, mean, variance, several = shared
+    normed, mean, variance = _SharedNorm.apply(values, weight, bias, eps)  # type: ignore[no-untyped-call]
+    several = n * values.shape[2:].numel() > 1
     with torch.no_grad():
         if running_mean is not None:
             running_mean.lerp_(mean, momentum)
@@ -80,14 +81,13 @@ class _SharedNorm(torch.autograd.Function):
     """Batch normalisation by statistics over all processes (Ioffe and Szegedy, ICML 2015).
 
     The means and sums of squares of the processes are put together as by Chan et al. (1979). An
-    empty share is allowed. Gives the normalised values, mean, unbiased variance, and whether there
-    are values enough for one.
+    empty share is allowed. Gives the normalised values, mean and unbiased variance.
     """
 
     @staticmethod
     def forward(
         ctx: Any, values: Tensor, weight: Tensor | None, bias: Tensor | None, epsilon: float
-    ) -> tuple[Tensor, Tensor, Tensor, bool]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         axes = [axis for axis in range(values.ndim) if axis != 1]
         count = values.numel() // values.shape[1]
         wide = values.float()
@@ -112,7 +112,7 @@ class _SharedNorm(torch.autograd.Function):
         variance = (spread / (total - 1).clamp(min=1)).float()
         whole_mean = whole_mean.float()
         ctx.mark_non_differentiable(whole_mean, variance)
-        return normed.to(values.dtype), whole_mean, variance, bool(total.max() > 1)
+        return normed.to(values.dtype), whole_mean, variance
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

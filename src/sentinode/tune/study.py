@@ -152,10 +152,8 @@ def open_study(file: Path, settings: TuneConfig, made_from: Mapping[str, Any]) -
         stored = study.user_attrs.get(MADE_FROM)
         if stored is None:
             study.set_user_attr(MADE_FROM, dict(made_from))
-    if stored is not None and stored != made_from:
-        differing = sorted(
-            key for key in stored.keys() | made_from.keys() if stored.get(key) != made_from.get(key)
-        )
+    differing = sorted(key for key in stored or () if stored[key] != made_from.get(key))
+    if differing:
         raise InputError(
             f"{file} is a study made otherwise ({', '.join(differing)}); choose another --study"
         )

@@ -13,9 +13,9 @@ from sentinode.config import Config, changed
 from sentinode.core import hash_json
 from sentinode.errors import (
     BusyError,
-    CheckpointError,
-    ConfigError,
     DiskFullError,
+    MissingExtraError,
+    NetworkError,
     SentinodeError,
     TrainingError,
 )
@@ -67,6 +67,7 @@ def tune(
         DiskFullError: The disk is full; what is finished is kept.
     """
     check_space(space, config)
+    split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
     made_from = {
         "set": packed.meta.content_hash,
         "split": split.hash,
@@ -117,10 +118,9 @@ def _tried(
         shutil.rmtree(folder, ignore_errors=True)
         study.tell(trial, state=TrialState.PRUNED)
         return "ended early: it lies behind the others"
-    except (DiskFullError, KeyboardInterrupt):
+    except (DiskFullError, MissingExtraError, NetworkError):  # no trial would escape it
         raise
-    except (CheckpointError, ConfigError, RuntimeError, MemoryError) as error:
-        # What no trial would escape ends the study, as a set that was split anew.
+    except (SentinodeError, RuntimeError, MemoryError) as error:
         told = isinstance(error, SentinodeError)
         if not told and not out_of_memory(error):
             raise
