@@ -94,6 +94,9 @@ def test_other_logits_lie_as_far_as_kolmogorov_and_smirnov_say() -> None:
     for other in (z + 1, 2 * z, np.array([0.3])):
         assert found.shift(other) == pytest.approx(ks_2samp(z, other).statistic, abs=0.015)
     assert found.model_copy(update={"quantiles": ()}).shift(z) is None
+    tied = np.where(np.arange(len(z)) % 5 < 2, 0.5, z)  # two of five logits are equal
+    kept = tuple(np.quantile(tied, np.linspace(0, 1, 101)).tolist())
+    assert found.model_copy(update={"quantiles": kept}).shift(tied) < 0.02
 
 
 def test_what_it_makes_worse_is_named() -> None:
@@ -132,3 +135,16 @@ def test_a_calibration_of_other_weights_or_damaged_is_refused(tmp_path: Path) ->
     (tmp_path / "calibration.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"calibration.json"):
         Calibration.read(tmp_path, "abc")
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt"])
+def test_logits_without_a_mistake_say_nothing_of_how_sure_they_may_be(method):
+    rng = np.random.default_rng(0)
+    label = np.arange(400) % 2
+    logit = np.where(label, 1.0, -1.0) * rng.uniform(0.5, 3, 400)
+    frame = pd.DataFrame({"id": [f"x{i}" for i in range(400)], "label": label, "logit": logit})
+    with pytest.raises(InputError, match="without a mistake"):
+        calibrate(Predictions.make(frame, {}), method, provenance("calibrate"), "0" * 64)
+    frame.loc[7, "logit"] = np.inf
+    with pytest.raises(InputError, match="the logit of id 'x7' is no finite number"):
+        calibrate(Predictions.make(frame, {}), method, provenance("calibrate"), "0" * 64)

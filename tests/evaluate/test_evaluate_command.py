@@ -153,3 +153,18 @@ def test_a_file_where_the_report_should_go(tmp_path):
     (tmp_path / "p.csv").write_text("id,probability,label\nx,0.5,1\n")
     with pytest.raises(InputError, match="is a file, expected a folder"):
         called(tmp_path / "p.csv", "--out", tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
+def test_a_damaged_archive_is_one_clear_error(suffix, tmp_path):
+    whole = tmp_path / f"p.csv{suffix}"
+    rows = {"id": [f"x{i}" for i in range(900)], "probability": 0.5, "label": [0, 1] * 450}
+    pd.DataFrame(rows).to_csv(whole, index=False)
+    assert "900 patches" in called(whole, "--out", tmp_path / "out")
+    data = whole.read_bytes()
+    for damaged in (data[: len(data) // 2], b"no archive at all"):
+        whole.write_bytes(damaged)
+        with pytest.raises(InputError, match="expected CSV with a header"):
+            called(whole, "--out", tmp_path / "out")
+        with pytest.raises(InputError, match="expected CSV with a header"):
+            Predictions.read(whole)

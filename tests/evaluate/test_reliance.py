@@ -8,7 +8,8 @@ from sklearn.metrics import precision_score
 
 from sentinode.config import EvaluateConfig
 from sentinode.evaluate import evaluate, report_page
-from sentinode.tables import Predictions
+from sentinode.evaluate.calibrated import conformal_cautions
+from sentinode.tables import Conformal, ConformalRow, Figure, Predictions
 
 QUICK = EvaluateConfig(resamples=200, examples=0)
 
@@ -160,3 +161,28 @@ def test_centres_of_anybodys_table_are_reported():
         assert row.accuracy_low < row.accuracy < row.accuracy_high
     assert "hospital" in report.worst["centre"]
     assert "chance" in report.worst["centre"]
+
+
+def test_sets_of_like_patches_are_not_said_to_fall_short():
+    def told(seed):
+        rng = np.random.default_rng(seed)
+        fold = np.where(np.arange(1500) < 300, "valid", "test")
+        logit = rng.normal(0, 2, 1500)
+        label = rng.random(1500) < expit(logit)
+        frame = pd.DataFrame({"id": [f"x{i}" for i in range(1500)], "label": label.astype(int)})
+        report = report_of(frame.assign(logit=logit, fold=fold))
+        return any("Conformal sets" in warning for warning in report.warnings)
+
+    assert sum(told(seed) for seed in range(12)) <= 2  # a third of them would be by chance
+
+
+def test_a_set_that_falls_short_is_told_of():
+    held = Figure(value=0.80, low=0.78, high=0.82)
+    row = ConformalRow(
+        stated=0.9, by_class=False, held=held, held_tumour=held, held_normal=held,
+        one=0.9, both=0.1, neither=0.0, wrong_answers=0.1,
+    )  # fmt: skip
+    found = Conformal(said="", rows=(row,))
+    (said,) = conformal_cautions(found, (300, 300), 0.95)
+    assert "90% hold 80.0% (at most 82.0%)" in said
+    assert not conformal_cautions(found, (3, 3), 0.95)  # fitted on next to nothing

@@ -132,3 +132,11 @@ def test_degenerate_questions_are_answered() -> None:
         contrast(*one, [0], [1])
     with pytest.raises(InputError, match="at least one network"):
         resampled_aucs([0, 1], np.empty((0, 2)), np.arange(2), resamples=10, seed=0)
+
+
+def test_groups_that_are_all_perfect_do_not_differ() -> None:
+    for n in range(2, 8):
+        aucs = np.ones(2 * n + 1)
+        found = contrast(aucs, np.zeros((len(aucs), len(aucs))), range(n), range(n, 2 * n + 1))
+        assert found.p == 1.0
+        assert found.patches_p == 1.0

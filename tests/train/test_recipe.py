@@ -140,3 +140,17 @@ def test_the_average_follows_with_a_decay_that_grows() -> None:
     assert torch.allclose(found, expected, rtol=1e-4)
     assert math.isclose(float(found.mean()), 199 - 9, rel_tol=0.01)
     assert not any(p.requires_grad for p in average.network.parameters())
+
+
+def test_a_focal_loss_below_one_has_a_gradient_where_the_answer_is_certain() -> None:
+    logits = torch.tensor([17.0, 40.0, -40.0, 0.3], requires_grad=True)
+    targets = torch.tensor([1.0, 1.0, 0.0, 1.0])
+    objective(logits, targets, settings(loss="focal", focal_gamma=0.5), (1.0, 1.0)).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_a_training_as_short_as_its_warm_up_learns() -> None:
+    config = settings(epochs=1, warmup_epochs=1, schedule="cosine", learning_rate=0.004)
+    assert rates(config, 1) == [0.004]
+    assert rates(config, 4) == pytest.approx([0.001, 0.002, 0.003, 0.004])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, norm
 
 from sentinode.evaluate.scores import Scored, calibration_figures, reliability_of
 from sentinode.evaluate.wording import asked_share
 from sentinode.metrics import BoolArray, FloatArray
-from sentinode.tables import Conformal, Figure, Uncalibrated
+from sentinode.tables import Conformal, ConformalRow, Figure, Uncalibrated
 
 __all__ = ["calibration_cautions", "conformal_cautions", "shift_cautions", "uncalibrated"]
 
@@ -113,15 +114,37 @@ def shift_cautions(rows: Scored, valid: tuple[BoolArray, FloatArray]) -> list[st
     return said
 
 
-def conformal_cautions(found: Conformal | None) -> list[str]:
-    """Say which stated coverages do not hold, on the whole or by class."""
+def conformal_cautions(
+    found: Conformal | None, fitted: tuple[int, int], confidence: float
+) -> list[str]:
+    """Say which stated coverages do not hold, on the whole or by class.
+
+    What chance explains is not told of: of the patches they are checked on, of those they are
+    fitted on (the coverage of fitted sets varies as a Beta; Vovk, 2012), and of many coverages.
+
+    Args:
+        found: The sets.
+        fitted: Normal and tumour patches that they are fitted on.
+        confidence: Of the intervals.
+    """
+    rows = found.rows if found is not None else ()
+    far = float(norm.ppf(1 - (1 - confidence) / 2 / max(1, len(rows))))
+    near = float(norm.ppf((1 + confidence) / 2))
+
+    def falls_short(row: ConformalRow) -> bool:
+        if row.held.value is None or row.held.high is None:
+            return False
+        n = min(fitted) if row.by_class else sum(fitted)
+        of_fit = math.sqrt(row.stated * (1 - row.stated) / (n + 2))
+        error = math.hypot((row.held.high - row.held.value) / near, of_fit)
+        return row.held.value + far * error < row.stated
+
     said = []
     for by_class, way in ((False, ""), (True, " by class")):
         short = [
             f"{asked_share(row.stated)} hold {row.held.value:.1%} (at most {row.held.high:.1%})"
-            for row in (found.rows if found is not None else ())
-            if row.by_class == by_class and row.held.high is not None
-            if row.held.high < row.stated
+            for row in rows
+            if row.by_class == by_class and falls_short(row)
         ]
         if short:
             said.append(

@@ -59,6 +59,9 @@ def calibrate(
             "hold rows of fold train"
         )
     z = frame["logit"].to_numpy(np.float64)
+    if not np.isfinite(z).all():
+        odd = frame["id"].iloc[int(np.flatnonzero(~np.isfinite(z))[0])]
+        raise InputError(f"the logit of id {odd!r} is no finite number; leave such rows out")
     y = frame["label"].to_numpy(np.int64)
     if min((y == 1).sum(), (y == 0).sum()) < FEWEST:
         raise InputError(
@@ -94,6 +97,12 @@ def _fit(method: CalibrationMethod, z: FloatArray, y: IntArray) -> dict[str, Any
         stairs = IsotonicRegression(increasing=True, out_of_bounds="clip").fit(z, y)
         pairs = zip(stairs.X_thresholds_.tolist(), stairs.y_thresholds_.tolist(), strict=True)
         return {"knots": tuple(pairs)}
+    apart = z[y == 1].min() >= (0.0 if method == "temperature" else z[y == 0].max())
+    if apart and (method == "platt" or z[y == 0].max() <= 0):
+        raise InputError(
+            "the logits tell the labels apart without a mistake, so that nothing says how sure "
+            "they may be; calibrate on more patches, or by --method isotonic"
+        )
     logistic = LogisticRegression(C=np.inf, fit_intercept=method == "platt", tol=1e-8)
     logistic.fit(z[:, None], y)
     slope, intercept = float(logistic.coef_[0, 0]), float(np.ravel(logistic.intercept_)[0])

@@ -114,7 +114,7 @@ def evaluate(
             *cautions(rows, scored.n_units, scored.unit, own_split, missing),
             *shift_cautions(scored, valid),
             *calibration_cautions(before, overall, rows.fold),
-            *conformal_cautions(conformal),
+            *conformal_cautions(conformal, reliance.fitted, config.confidence),
         ),
         rows=rows,
         unit=scored.unit,

@@ -13,7 +13,7 @@ import pandas as pd
 from sentinode.core import nearest
 from sentinode.errors import InputError
 from sentinode.tables import Predictions, note_beside
-from sentinode.tables.frames import check_is_file, read_parquet
+from sentinode.tables.frames import UNREADABLE, check_is_file, read_parquet
 
 __all__ = ["COLUMNS", "ReadPredictions", "column_names", "read_labels", "read_predictions"]
 
@@ -101,7 +101,7 @@ def _table(path: Path, names: Mapping[str, str], what: str) -> tuple[pd.DataFram
     texts = {theirs: "string" for name in TEXT for theirs in (name, names.get(name, name))}
     try:
         return pd.read_csv(path, sep=_separator(path), dtype=texts), _note(path, what)
-    except (ValueError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: expected CSV with a header, {error}") from error
 
 

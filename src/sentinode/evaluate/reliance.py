@@ -109,6 +109,7 @@ class Reliance:
         rules: Stated coverage and whether by class -> rule, None where it cannot be fitted.
         checked: bool (N,): rows that the sets are checked on.
         said: What they are fitted and checked on, in a sentence.
+        fitted: Normal and tumour patches that they are fitted on.
     """
 
     rows: Scored
@@ -117,6 +118,7 @@ class Reliance:
     rules: dict[tuple[float, bool], ConformalRule | None]
     checked: BoolArray
     said: str
+    fitted: tuple[int, int]
 
     @classmethod
     def of(
@@ -160,7 +162,8 @@ class Reliance:
             for coverage in coverages
         }
         curve = risk_coverage(rows.labels, rows.probabilities, threshold)
-        return cls(rows, threshold, curve, rules, checked, said)
+        fitted = int((~y).sum()), int(y.sum())
+        return cls(rows, threshold, curve, rules, checked, said, fitted)
 
     @property
     def terms(self) -> dict[str, BoolArray]:

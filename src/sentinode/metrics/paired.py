@@ -17,6 +17,8 @@ from sentinode.metrics.ranking import Ranking, ResampledAreas
 
 __all__ = ["Contrast", "contrast", "holm", "resampled_aucs", "two_sided"]
 
+ROUNDING = 1e-9
+
 
 @final
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def contrast(
     )
     degrees = total * total / spread if spread > 0 else float("inf")
     error = math.sqrt(total)
-    p = float(2 * t.sf(abs(value) / error, degrees)) if error > 0 else float(value == 0)
+    p = float(2 * t.sf(abs(value) / error, degrees)) if error > 0 else _certain(value)
     return Contrast(value, patches, patches_p, error, float(degrees), p)
 
 
@@ -103,7 +105,12 @@ def two_sided(value: float, error: float) -> float:
     """Return the p-value of a normal estimate of 0; 1 or 0 where its error is 0."""
     if np.isnan(error):
         return float("nan")
-    return float(2 * norm.sf(abs(value) / error)) if error > 0 else float(value == 0)
+    return float(2 * norm.sf(abs(value) / error)) if error > 0 else _certain(value)
+
+
+def _certain(value: float) -> float:
+    """Return the p-value of an estimate without error; what is 0 but for rounding is 0."""
+    return float(abs(value) < ROUNDING)
 
 
 def resampled_aucs(

@@ -87,10 +87,14 @@ class Calibration(BaseModel):
         """
         if len(self.quantiles) < 2:
             return None
-        z = np.sort(np.asarray(logits, np.float64))
-        expected = np.interp(z, self.quantiles, np.linspace(0, 1, len(self.quantiles)))
-        below, upto = np.arange(len(z)) / len(z), np.arange(1, len(z) + 1) / len(z)
-        return float(np.maximum(np.abs(expected - below), np.abs(expected - upto)).max())
+        z, kept = np.sort(np.asarray(logits, np.float64)), np.asarray(self.quantiles)
+        at, share = np.unique(z), np.linspace(0, 1, len(kept))
+        between, apart = np.interp(at, kept, share), []
+        for side, step in (("left", 0), ("right", 1)):  # below a value, and up to it
+            place = (np.searchsorted(kept, at, side) - step).clip(0, len(kept) - 1)  # type: ignore[call-overload]
+            expected = np.where(kept[place] == at, share[place], between)
+            apart.append(expected - np.searchsorted(z, at, side) / len(z))  # type: ignore[call-overload]
+        return float(np.abs(apart).max())
 
     def summary(self) -> dict[str, float | int | str]:
         """Return what predictions say of the calibration that made their probabilities."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import lzma
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +17,13 @@ import pyarrow.parquet as pq
 from sentinode.core import atomic_path
 from sentinode.errors import InputError, MissingInputError
 
-__all__ = ["check_is_file", "read_parquet", "typed", "write_parquet"]
+__all__ = ["UNREADABLE", "check_is_file", "read_parquet", "typed", "write_parquet"]
+
+UNREADABLE = (
+    *(ValueError, UnicodeDecodeError, OSError, EOFError, ImportError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
+"""What reading a CSV raises, compressed or not, where it is damaged."""
 
 _NOTE = b"sentinode"
 

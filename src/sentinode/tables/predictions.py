@@ -12,7 +12,7 @@ import pandas as pd
 
 from sentinode.core import atomic_path, hash_file, read_json, write_json
 from sentinode.errors import InputError
-from sentinode.tables.frames import check_is_file, read_parquet, typed, write_parquet
+from sentinode.tables.frames import UNREADABLE, check_is_file, read_parquet, typed, write_parquet
 from sentinode.types import FOLD_NAMES, FOLDS
 
 __all__ = ["PREDICTION_DTYPES", "Predictions", "note_beside"]
@@ -83,7 +83,7 @@ class Predictions:
         check_is_file(path, "predictions")
         try:
             frame = pd.read_csv(path, dtype={"id": "string", "slide": "string"})
-        except (ValueError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise InputError(f"{path}: expected CSV with a header, {error}") from error
         return cls.make(frame, note_beside(path))
 

@@ -65,7 +65,10 @@ def objective(
     aims = targets * (1 - smooth) + smooth / 2 if smooth else targets
     losses = binary_cross_entropy_with_logits(logits, aims, reduction="none")
     if settings.loss == "focal":
-        losses = losses * (aims - torch.sigmoid(logits)).abs() ** settings.focal_gamma
+        away = (aims - torch.sigmoid(logits)).abs()
+        if settings.focal_gamma < 1:  # whose slope at 0 is infinite
+            away = away.clamp_min(torch.finfo(away.dtype).eps)
+        losses = losses * away**settings.focal_gamma
     if weights != (1.0, 1.0):
         losses = losses * (weights[0] + targets * (weights[1] - weights[0]))
     return losses.sum() / (len(losses) if of is None else of)

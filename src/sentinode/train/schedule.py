@@ -27,7 +27,7 @@ def learning_rate(
         valid_losses: Validation loss of each finished epoch.
     """
     largest = settings.learning_rate
-    if epochs_done < settings.warmup_epochs:
+    if settings.warmup_epochs and epochs_done <= settings.warmup_epochs:
         return largest * epochs_done / settings.warmup_epochs
     return largest * _share(settings, epochs_done, valid_losses)
 

@@ -152,7 +152,8 @@ def open_study(file: Path, settings: TuneConfig, made_from: Mapping[str, Any]) -
         stored = study.user_attrs.get(MADE_FROM)
         if stored is None:
             study.set_user_attr(MADE_FROM, dict(made_from))
-    differing = sorted(key for key in stored or () if stored[key] != made_from.get(key))
+    known = {} if stored is None else stored
+    differing = sorted(key for key in known if known[key] != made_from.get(key))
     if differing:
         raise InputError(
             f"{file} is a study made otherwise ({', '.join(differing)}); choose another --study"
