@@ -1,7 +1,7 @@
 """What each part of nodenet's recipe brings: one change at a time, several seeds, one comparison.
 
     python benchmarks/recipe.py SET OUT RESULTS [--patches 4000] [--epochs 8] [--seeds 2]
-        [--only NAME]
+        [--only NAME] [--so-far]
 
 SET is a packed set with a fold test of other slides. The network is nodenet-small without a
 teacher, trained on a part of the patches. OUT keeps the runs; started again after any
@@ -54,10 +54,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", action="append", choices=CHANGES, help="may be repeated")
+    parser.add_argument("--so-far", action="store_true", help="compare what is there, train none")
     given = parser.parse_args()
     packed = PackedSet.open(given.packed)
     names = given.only or list(CHANGES)
-    for later in range(given.seeds):
+    for later in range(0 if given.so_far else given.seeds):
         for name in names:
             config = settings(name, given.patches, given.epochs, later)
             folder = given.out / name / f"seed-{config.train.seed}"
