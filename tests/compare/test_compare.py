@@ -269,6 +269,7 @@ def test_a_leaderboard_is_joined_by_run_or_group(experiments: Path, tmp_path: Pa
         ("name,public\ngood,0.8\ngood,0.9\n", "stands more than once"),
         ("who,public\ngood,0.8\n", "expected a column name"),
         ("name,public\ngood,high\n", "no column of scores"),
+        ("name,public\ngood,0.8\nbad,inf\n", "a score of 'bad' is infinite"),
     ):
         boards.write_text(text)
         with pytest.raises(InputError, match=expected):
@@ -349,8 +350,9 @@ def test_bad_questions_are_answered(experiments: Path, tmp_path: Path) -> None:
         compare([], QUICK)
     with pytest.raises(InputError, match=r"unknown group 'god'.*good"):
         compare(candidates, QUICK, against="god")
-    with pytest.raises(InputError, match="margin is the least difference"):
-        compare(candidates, QUICK, margin=0)
+    for margin in (0, -0.1, np.inf, np.nan):
+        with pytest.raises(InputError, match="expected a number above 0, got"):
+            compare(candidates, QUICK, margin=margin)
     with pytest.raises(MissingInputError, match="no leaderboard"):
         compare(candidates, QUICK, leaderboard=tmp_path / "none.csv")
     (tmp_path / "empty").mkdir()

@@ -91,6 +91,15 @@ def test_lists_of_a_reader(tmp_path: Path) -> None:
     found = read_list(str(file))
     assert found["id"].tolist() == ["p1", "p2"]
     assert found["label"].isna().tolist() == [False, True]
+    file.write_text('"","id","label"\n"1","p1",1\n"2","p2",NA\n')  # as R writes it
+    found = read_list(str(file))
+    assert found["id"].tolist() == ["p1", "p2"]
+    assert found["label"].isna().tolist() == [False, True]
+    file.write_text("id,from,label\np1,north,1\np2\n")
+    assert read_list(str(file))["label"].isna().tolist() == [False, True]
+    file.write_text("label,id\n1,p1\n0\n")
+    with pytest.raises(InputError, match="the row '0' has no id; expected one in each"):
+        read_list(str(file))
     file.write_text("p1\np1\n")
     with pytest.raises(InputError, match="the id 'p1' twice"):
         read_list(str(file))

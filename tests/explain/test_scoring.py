@@ -28,6 +28,7 @@ from sentinode.explain import (
 from sentinode.explain.faithful import insertion_deletion, removal
 from sentinode.explain.stability import cascade, under_shifts, under_turns
 from sentinode.models import Network, Run, block_network, choose_compute, spec_for
+from sentinode.tables import read_map_scores
 from sentinode.train import train
 from sentinode.types import RESEARCH_USE_ONLY, Preprocess
 
@@ -88,6 +89,40 @@ def test_regions_are_cut_with_their_masks(tmp_path: Path) -> None:
     mixed = found.mixed(100)
     assert set(mixed.ids) == {"r0@0,0", "r1@0,0", "r2@0,0"}  # the others are tumour all over
     assert len(found.mixed(2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending"),
+    [
+        ("black", "png"),
+        ("white", "png"),
+        ("1", "png"),
+        ("L", "png"),
+        ("I;16", "png"),
+        ("LA", "png"),
+        ("RGB", "png"),
+        ("RGBA", "png"),
+        ("F", "tif"),
+    ],
+)
+def test_masks_of_any_kind_are_read_alike(mode: str, ending: str, tmp_path: Path) -> None:
+    root = regions(tmp_path, side=64, count=1)
+    drawn = np.zeros((64, 64), np.uint8)
+    drawn[20:40, 10:30] = 1
+    if mode in ("black", "white"):  # colours of a palette: they are for the eye only
+        mask = Image.fromarray(drawn)
+        mask.putpalette([0, 0, 0, 0, 0, 1] if mode == "black" else [255, 255, 255, 0, 0, 0])
+        assert mask.mode == "P"
+    elif mode == "I;16":
+        mask = Image.fromarray(drawn.astype(np.uint16) * 300)
+    elif mode in ("RGB", "RGBA"):
+        blue = np.stack([0 * drawn, 0 * drawn, drawn, np.full_like(drawn, 255)], 2)
+        mask = Image.fromarray(blue[..., : len(mode)])
+    else:
+        mask = Image.fromarray(drawn * 255).convert(mode)
+    (root / "masks" / "r0.png").unlink()
+    mask.save(root / "masks" / f"r0.{ending}")
+    np.testing.assert_array_equal(cut_regions(root, 64).masks[0], drawn > 0)
 
 
 def test_regions_that_cannot_be_cut(tmp_path: Path) -> None:
@@ -188,6 +223,21 @@ def test_scores_of_a_run(tmp_path: Path) -> None:
     assert "5 patches with tumour in the centre, from 5 images" in text
     again = score_run(run, patches, ["gradcam", "occlusion"], Config(), few=3, resamples=200)
     pd.testing.assert_frame_equal(again.summary, scored.summary)
+
+
+def test_one_image_gives_no_interval(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path / "run", SPEC, seed=1)
+    patches = cut_regions(regions(tmp_path / "r", count=1), 64).take(np.arange(2))
+    scored = score_run(run, patches, ["gradcam"], Config(), few=2, resamples=200)
+    assert scored.summary[["low", "high"]].isna().all(axis=None)
+    write_scores(tmp_path / "o", {"regions": [scored]}, {})
+    text = (tmp_path / "o" / "map_scores.md").read_text()
+    assert "from one image, slide or patch: too few for intervals" in text
+    assert " to " not in text.split("| --- |")[1].split("\n\n")[0]
+    (scores,) = read_map_scores(tmp_path / "o" / "map_scores.json").values()
+    assert len(scores) == len(scored.summary)
+    assert all(score.low is None and score.high is None for score in scores)
+    assert pd.read_csv(tmp_path / "o" / "map_scores.csv")["low"].isna().all()
 
 
 def test_patches_that_may_have_taught_are_refused_or_told(tmp_path: Path) -> None:

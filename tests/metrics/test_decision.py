@@ -58,3 +58,12 @@ def test_precision_is_that_of_patches_weighted_to_the_prevalence(prevalence):
 def test_where_nothing_is_called_precision_is_undefined():
     assert np.isnan(precision_at(0.1, np.array(0.0), np.array(1.0)))
     assert np.isnan(negative_predictive_value(0.1, np.array(1.0), np.array(0.0)))
+
+
+def test_what_is_stored_as_the_threshold_reaches_it():
+    thresholds = np.arange(1, 100) / 100
+    y, stored = np.ones(99, int), thresholds.astype(np.float32)
+    found = decision_curve(y, stored, np.arange(99), thresholds)
+    np.testing.assert_allclose(found.model, np.arange(99, 0, -1) / 99)
+    again = decision_curve(y, thresholds, np.arange(99), thresholds)
+    np.testing.assert_array_equal(again.model, found.model)

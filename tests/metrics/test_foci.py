@@ -34,6 +34,37 @@ def test_foci_less_than_75_um_apart_are_one() -> None:
     assert join_foci(mask_of(), MM)[1] == 0
 
 
+@pytest.mark.parametrize(
+    ("mm", "away", "count"),
+    [
+        (0.031, (0, 3), 1),  # 62 µm between the px
+        (0.0374, (0, 3), 1),
+        (0.038, (0, 3), 2),
+        (0.04, (0, 3), 2),
+        (0.0745, (0, 3), 2),
+        (0.0745, (0, 2), 1),
+        (0.0755, (0, 2), 2),
+        (0.06, (1, 2), 1),
+        (0.0745, (2, 2), 2),
+        (0.05, (2, 2), 2),
+        (0.5, (1, 1), 1),  # px that touch are one focus on any map
+    ],
+)
+def test_foci_of_a_coarse_map(mm: float, away: tuple[int, int], count: int) -> None:
+    mask = mask_of()
+    mask[15, 5] = mask[15 + away[0], 5 + away[1]] = True
+    labels, found = join_foci(mask, mm)
+    assert found == count
+    assert ((labels > 0) == mask).all()
+    assert set(labels[mask]) == set(range(1, count + 1))
+
+
+def test_a_ring_on_a_coarse_map_takes_in_what_it_surrounds() -> None:
+    ring = mask_of((10, 10, 31, 31)) & ~mask_of((11, 11, 30, 30))
+    ring[20, 20] = True
+    assert join_foci(ring, 0.06)[1] == 1
+
+
 def test_diameters_of_boxes_and_of_one_pixel() -> None:
     mask = mask_of((10, 10, 14, 13), (60, 60, 61, 61), (100, 0, 120, 140))
     labels, count = join_foci(mask, MM)

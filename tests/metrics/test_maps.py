@@ -108,6 +108,10 @@ def test_interval_of_a_mean_over_units() -> None:
     assert mean == 0.5
     assert (interval.low, interval.high) == (0.0, 1.0)  # two units: both ends are drawn often
     assert mean_interval(np.full(3, np.nan), np.arange(3)) is None
+    one = mean_interval(values, np.array([0, 0, 0, 0, 1]))  # the other is nowhere defined
+    assert one is not None
+    assert one[0] == 0.5
+    assert np.isnan([one[1].low, one[1].high]).all()
     many = RNG.normal(size=2000)
     found = mean_interval(many, np.arange(2000))
     assert found is not None

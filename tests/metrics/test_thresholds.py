@@ -74,3 +74,11 @@ def test_works_on_stored_precision():
     coarse = p.astype(np.float32)
     chosen = choose_threshold("youden", y, coarse)
     assert not (coarse.astype(float) == chosen).any()
+
+
+def test_a_share_of_the_tumour_patches_is_not_a_digit_more():
+    p = np.linspace(0.99, 0.01, 101)
+    y = np.arange(101) < 100
+    for target in (0.07, 0.14, 0.28, 0.55, 0.57, 0.95):
+        hits = (p[:100] >= choose_threshold("sensitivity", y, p, sensitivity=target)).sum()
+        assert hits == round(100 * target)

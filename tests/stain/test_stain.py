@@ -244,3 +244,13 @@ def test_percentiles_are_numpys(percents: tuple[float, ...]) -> None:
         assert np.allclose(also[i].numpy(), expected, rtol=1e-12)
     (none,) = percentile(values[:1], (50.0,), counted=np.zeros((1, 9216), bool))
     assert np.isnan(none).all()
+
+
+@pytest.mark.parametrize("colour", [(243, 243, 243), (0, 0, 0), (180, 120, 170)])
+def test_one_colour_is_no_target_in_lab(colour: tuple[int, int, int]) -> None:
+    blank = np.full((2, 96, 96, 3), colour, np.uint8)
+    for measure in (fit_target, common_target):
+        with pytest.raises(ValueError, match="too little stained tissue, or one colour only"):
+            measure(blank, "reinhard")
+    with_tissue = np.concatenate([blank, mixed()[None]])
+    assert common_target(with_tissue, "reinhard") == fit_target(mixed()[None], "reinhard")

@@ -16,7 +16,9 @@ from sentinode.errors import InputError, MissingInputError
 from sentinode.predict import Predictor, predict_set
 from sentinode.stress import StressReport, read_targets, stress, stress_table, write_stress
 from sentinode.stress.changes import blurred
-from sentinode.tables import Manifest, PackedSet, Split
+from sentinode.stress.lessons import lessons_of
+from sentinode.stress.stressing import _drawn
+from sentinode.tables import Figure, Manifest, PackedSet, Split
 from sentinode.train import train
 
 CONFIG = load_config(None, ["stress.resamples=100", "predict.batch_size=16"])
@@ -120,6 +122,59 @@ def test_lessons_begin_with_what_harms_most(done):
     report = done[0].report
     worst = min(report.conditions, key=lambda m: m.figures["auc_change"].value)
     assert f"{worst.figures['auc_change'].value:+.3f}".replace("-", "−") in report.lessons[0]
+
+
+@pytest.mark.parametrize(
+    ("count", "tumour", "asked", "drawn"),
+    [
+        (2907, 1400, 1000, (518, 482)),
+        (1000, 300, 25, (17, 8)),
+        (1000, 3, 20, (19, 1)),
+        (1000, 998, 20, (1, 19)),
+        (1000, 0, 20, (20, 0)),
+        (1000, 500, 25, (13, 12)),
+        (30, 9, 40, (21, 9)),
+    ],
+)
+def test_as_many_are_drawn_as_asked_for_of_both_classes(count, tumour, asked, drawn):
+    labels = np.random.default_rng(1).permutation(np.arange(count) < tumour).astype(int)
+    config = load_config(None, [f"stress.patches={asked}"])
+    rows = np.arange(count) * 2
+    found = _drawn(rows, labels, config)
+    assert set(found) <= set(rows)
+    assert (np.diff(found) > 0).all()
+    assert tuple(np.bincount(labels[found // 2], minlength=2)) == drawn
+
+
+def test_how_the_threshold_was_chosen_is_said(done, run, packed, tmp_path):
+    half = load_config(
+        None, ["stress.resamples=100", "predict.batch_size=16", "evaluate.threshold=half"]
+    )
+    report = stress(run, packed, half, done[1]).report
+    assert (report.threshold, report.threshold_said) == (0.5, "0.5, chosen on nothing")
+    copied = shutil.copytree(packed.folder, tmp_path / "set")
+    split = Split.read(packed.folder / "split.json")
+    of_valid = {patch for unit in split.units["valid"].values() for patch in unit}
+    frame = packed.manifest.frame
+    frame = frame.assign(label=frame["label"].mask(frame["id"].isin(of_valid), 1))
+    manifest = Manifest.make(frame, {})
+    manifest.write(copied / "manifest.parquet")
+    split.model_copy(update={"manifest_hash": manifest.hash}).write(copied / "split.json")
+    report = stress(run, PackedSet.open(copied), CONFIG, tmp_path / "out").report
+    assert report.threshold == 0.5
+    assert report.threshold_said.endswith(" validation patches are of one class")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "by_chance"), [(0.03, 0.07, False), (-0.07, -0.03, False), (-0.01, 0.1, True)]
+)
+def test_only_a_change_about_nothing_is_left_to_chance(done, low, high, by_chance):
+    clean, *changed = done[0].report.conditions
+    figures = changed[0].figures | {
+        "auc_change": Figure(value=(low + high) / 2, low=low, high=high)
+    }
+    lesson = lessons_of([clean, changed[0].model_copy(update={"figures": figures})])[0]
+    assert ("which chance can explain" in lesson) == by_chance
 
 
 def test_one_class_keeps_what_can_be_given(run, packed, tmp_path):

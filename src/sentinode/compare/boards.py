@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sentinode.core import unknown_name
 from sentinode.errors import InputError, MissingInputError
+from sentinode.tables.frames import UNREADABLE
 
 __all__ = ["read_boards"]
 
@@ -28,14 +30,16 @@ def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float
 
     Raises:
         MissingInputError: There is no such file.
-        InputError: No column of names or of scores, an unknown name, or a name twice.
+        InputError: It cannot be read, has no column of names or of scores, an unknown name or one
+            twice, or a score that is infinite.
     """
     if not path.is_file():
         raise MissingInputError(f"no leaderboard at {path}")
     try:
         table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected CSV with a header, {error}") from error
+    except UNREADABLE as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: expected CSV with a header, {why}") from error
     key = next((column for column in KEYS if column in table), None)
     if key is None:
         raise InputError(
@@ -55,6 +59,12 @@ def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float
     for name in table[key]:
         if name not in names:
             raise InputError(f"{path}: {unknown_name('run', name, names)}")
+    endless = np.isinf(scores.to_numpy(float)).any(axis=1)
+    if endless.any():
+        raise InputError(
+            f"{path}: a score of {table[key][endless].iloc[0]!r} is infinite; expected numbers, or "
+            "nothing where there is no score"
+        )
     return {
         name: {str(c): float(v) for c, v in row.items() if pd.notna(v)}
         for name, row in zip(table[key], scores.to_dict("records"), strict=True)

@@ -74,7 +74,7 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
         packed: Gives labels and slides where the predictions have none.
 
     Raises:
-        InputError: Labels contradict each other, or no patch is common to all.
+        InputError: Labels or slides contradict each other, or no patch is common to all.
     """
     tables = {
         c.name: _reported(c.name, c.predictions, packed)
@@ -149,6 +149,13 @@ def _split_for(frame: pd.DataFrame, packed: PackedSet) -> Split | None:
 def _units(frames: Sequence[pd.DataFrame]) -> tuple[IntArray, Unit]:
     slides = frames[0]["slide"]
     for frame in frames[1:]:
+        odd = slides[(slides != frame["slide"]).fillna(False).to_numpy(bool)]
+        if len(odd):
+            patch = odd.index[0]
+            raise InputError(
+                f"patch {patch!r} is of slide {odd.iloc[0]!r} in some of the predictions and of "
+                f"{frame['slide'].loc[patch]!r} in others; expected one slide, by one name"
+            )
         slides = slides.fillna(frame["slide"])
     if slides.notna().all():
         return pd.factorize(slides)[0].astype(np.int64), "slides"

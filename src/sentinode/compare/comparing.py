@@ -46,13 +46,16 @@ def compare(
 
     Raises:
         InputError: No candidate, none with predictions, no common patch, an unknown name, or a
-            margin that is not above 0.
+            margin that is no number above 0.
         MissingInputError: There is no such leaderboard.
     """
     if not candidates:
         raise InputError("expected runs or predictions to compare, got none")
-    if not margin > 0:
-        raise InputError(f"margin is the least difference of ROC AUC that matters, got {margin}")
+    if not 0 < margin < np.inf:
+        raise InputError(
+            "margin is the least difference of ROC AUC that matters; expected a number above 0, "
+            f"got {margin}"
+        )
     common = common_patches(candidates, packed)
     draws = _draws(common, config)
     groups = groups_of(candidates)

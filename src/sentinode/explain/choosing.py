@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
@@ -41,7 +42,7 @@ def read_list(name: str) -> pd.DataFrame:
 
     Raises:
         MissingInputError: There is no such file or list.
-        InputError: It holds no ids, or an id twice.
+        InputError: It holds no ids, a row without one, or an id twice.
     """
     path = Path(name) if Path(name).exists() or name not in list_names() else _LISTS / f"{name}.csv"
     if not path.is_file():
@@ -51,16 +52,18 @@ def read_list(name: str) -> pd.DataFrame:
         )
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
+        cut = [[cell.strip() for cell in row] for row in csv.reader(lines, skipinitialspace=True)]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected text with one id a line") from error
-    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.strip()]
+    rows = [row for row in cut if any(row)]
     header = [cell.lower() for cell in rows[0]] if rows else []
     if "id" in header:
-        rows = [[*row, ""] for row in rows[1:]]
-    at_id = header.index("id") if "id" in header else 0
-    at_label = header.index("label") if "label" in header else None
-    ids = [row[at_id] for row in rows]
-    labels = [row[at_label] if at_label is not None else "" for row in rows]
+        rows = rows[1:]
+    ids = _column(rows, header.index("id") if "id" in header else 0)
+    if "" in ids:
+        without = ",".join(rows[ids.index("")])
+        raise InputError(f"{path}: the row {without!r} has no id; expected one in each")
+    labels = _column(rows, header.index("label") if "label" in header else None)
     table = pd.DataFrame({"id": pd.array(ids, "string"), "label": _labels(labels, path)})
     if not len(table) or table["id"].duplicated().any():
         twice = table["id"][table["id"].duplicated()]
@@ -69,7 +72,13 @@ def read_list(name: str) -> pd.DataFrame:
     return table
 
 
+def _column(rows: list[list[str]], at: int | None) -> list[str]:
+    """Return a cell of each row, empty where a row ends before it or there is no such column."""
+    return [row[at] if at is not None and at < len(row) else "" for row in rows]
+
+
 def _labels(values: list[str], path: Path) -> pd.Series[int]:
+    values = ["" if v == "NA" else v for v in values]  # as R writes what is missing
     wrong = [v for v in values if v not in ("", "0", "1")]
     if wrong:
         raise InputError(f"{path}: label {wrong[0]!r}, expected 0 or 1")

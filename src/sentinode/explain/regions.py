@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sentinode.data import open_source
 from sentinode.errors import InputError, MissingInputError
@@ -70,9 +70,10 @@ class MaskedPatches:
 def cut_regions(folder: Path, size: int, stride: int | None = None) -> MaskedPatches:
     """Cut patches from a folder with ``images/`` and ``masks/``.
 
-    A mask has the name of its image, with any ending, and is 0 where there is no tumour. Larger
-    images are cut side by side from the top left corner on; a cohort of phantoms, whose images
-    are patches already, is taken as it is, its slides as units.
+    A mask has the name of its image, with any ending, and is 0 where there is no tumour: black, or
+    the first colour of a palette, however it looks. Larger images are cut side by side from the
+    top left corner on; a cohort of phantoms, whose images are patches already, is taken as it is,
+    its slides as units.
 
     Args:
         folder: Where they are; images in ``images/``, or ``train/`` and ``test/`` of a cohort.
@@ -132,8 +133,8 @@ def _pair(path: Path, mask_path: Path) -> tuple[UInt8Array, BoolArray]:
         with Image.open(path) as opened:
             image = np.asarray(opened.convert("RGB"))
         with Image.open(mask_path) as opened:
-            mask = np.asarray(opened.convert("L")) > 0
-    except (OSError, UnidentifiedImageError) as error:
+            mask = _drawn(opened)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} or its mask cannot be read: {error}") from error
     if image.shape[:2] != mask.shape:
         raise InputError(
@@ -141,6 +142,15 @@ def _pair(path: Path, mask_path: Path) -> tuple[UInt8Array, BoolArray]:
             f"{image.shape[1]}x{image.shape[0]}; expected the same size"
         )
     return image, mask
+
+
+def _drawn(mask: Image.Image) -> BoolArray:
+    """Return where a mask is not 0: by index where it has a palette, else by any of its colours."""
+    colours = len(set(mask.getbands()) - {"A", "a"})
+    if colours > 1:
+        return np.asarray(np.asarray(mask.convert("RGB")).any(2))
+    values = np.asarray(mask)
+    return np.asarray((values if values.ndim == 2 else values[..., 0]) > 0)
 
 
 def _corners(shape: tuple[int, ...], size: int, stride: int) -> list[tuple[int, int]]:

@@ -61,8 +61,7 @@ def markdown(scored: Mapping[str, Sequence[ScoredRun]]) -> str:
         lines += [
             f"## Maps of patches from {place}",
             "",
-            f"{int(counts.max())} patches with tumour in the centre, from {int(units)} images, "
-            "slides or patches that intervals (95 %) resample.",
+            f"{int(counts.max())} patches with tumour in the centre, {_from(int(units))}.",
             "",
             *([runs[0].remark, ""] if runs[0].remark else []),
         ]
@@ -77,6 +76,12 @@ def markdown(scored: Mapping[str, Sequence[ScoredRun]]) -> str:
     layers = {each.name: each.layer for runs in scored.values() for each in runs}
     lines += [f"Grad-CAM and its kin of {name}: {said}." for name, said in layers.items()]
     return "\n".join(lines) + "\n"
+
+
+def _from(units: int) -> str:
+    if units < 2:
+        return "from one image, slide or patch: too few for intervals"
+    return f"from {units} images, slides or patches that intervals (95 %) resample"
 
 
 def _seen(column: Any, before: list[Any]) -> bool:

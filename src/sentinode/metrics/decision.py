@@ -37,7 +37,8 @@ def decision_curve(
     """Return hits less false alarms, weighted by the odds of the threshold, over all patches.
 
     The threshold ``t`` says what a false alarm costs: ``t / (1 - t)`` of what a hit is worth.
-    Net benefit is a mean over patches; its error is that of a mean of clusters.
+    Net benefit is a mean over patches; its error is that of a mean of clusters. Probabilities and
+    thresholds are compared as float32, in which predictions are stored: 0.9 reaches 0.9.
 
     Args:
         labels: 0 or 1, shape (N,).
@@ -48,10 +49,11 @@ def decision_curve(
     y, p = checked(labels, probabilities)
     n_units = int(units.max()) + 1
     sizes = np.bincount(units, minlength=n_units)
+    stored, limits = p.astype(np.float32), thresholds.astype(np.float32)
     weight = thresholds / (1 - thresholds)
     model, error = np.empty(len(thresholds)), np.full(len(thresholds), np.nan)
-    for i, (threshold, odds) in enumerate(zip(thresholds, weight, strict=True)):
-        gain = np.where(p >= threshold, np.where(y, 1.0, -odds), 0.0)
+    for i, (threshold, odds) in enumerate(zip(limits, weight, strict=True)):
+        gain = np.where(stored >= threshold, np.where(y, 1.0, -odds), 0.0)
         model[i] = gain.mean()
         if n_units > 1:
             rest = np.bincount(units, gain, minlength=n_units) - model[i] * sizes

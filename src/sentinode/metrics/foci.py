@@ -35,6 +35,8 @@ GAP_MM = 0.075
 ISOLATED_MM = 0.275
 FROC_AT = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 ITC_MM, MICRO_MM = 0.2, 2.0
+COARSE_MM = 0.035  # above it a px is too wide for px alone to tell what is a gap apart
+TOUCHING = 1.5  # half px: what joins px that meet at a corner, and no others
 EVERYWHERE = np.ones((3, 3), bool)
 Labels = NDArray[np.int32]
 
@@ -59,12 +61,29 @@ def _regions(mask: BoolArray, mm_per_px: float, gap_mm: float) -> Labels:
     reach = gap_mm / mm_per_px / 2
     margin = int(np.ceil(reach)) + 1
     around = np.pad(mask, margin)
+    joined = _by_midpoints if mm_per_px > COARSE_MM else _by_px
+    inner: Labels = joined(around, reach)[margin:-margin, margin:-margin].astype(np.int32)
+    return inner
+
+
+def _by_px(around: BoolArray, reach: float) -> Labels:
+    """Number what is within half the gap, in px, of a mask."""
     # half a px from the centre of a tumour px to its border, which matters on coarse maps
     near = ndimage.distance_transform_edt(~around) < reach + 0.5 if around.any() else around
     filled = ndimage.binary_fill_holes(near | around)
-    labels = ndimage.label(filled, structure=EVERYWHERE)[0]
-    inner: Labels = labels[margin:-margin, margin:-margin].astype(np.int32)
-    return inner
+    labels: Labels = ndimage.label(filled, structure=EVERYWHERE)[0]
+    return labels
+
+
+def _by_midpoints(around: BoolArray, reach: float) -> Labels:
+    """Do it with points between the px too, so that the middle of each gap is looked at."""
+    fine = np.zeros([2 * side - 1 for side in around.shape], bool)
+    fine[::2, ::2] = around
+    limit = max(2 * reach + 1, TOUCHING)
+    near = ndimage.distance_transform_edt(~fine) < limit if fine.any() else fine
+    # by sides only, since a step across a corner could pass by the middle; gaps go round corners
+    labels: Labels = ndimage.label(ndimage.binary_fill_holes(near, structure=EVERYWHERE))[0]
+    return labels[::2, ::2]
 
 
 def focus_diameters(labels: Labels, count: int, mm_per_px: float) -> FloatArray:

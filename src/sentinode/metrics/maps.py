@@ -181,18 +181,22 @@ def mean_interval(
         seed: Of the draws.
 
     Returns:
-        The mean and its interval, None where no value is defined.
+        The mean and its interval, None where no value is defined. One unit alone does not tell
+        how far others lie: its interval is NaN.
     """
     defined = ~np.isnan(values)
     if not defined.any():
         return None
     _, codes = np.unique(units[defined], return_inverse=True)
+    mean = float(values[defined].mean())
     sums = np.bincount(codes, values[defined])
+    if len(sums) < 2:
+        return mean, Spread(np.nan, np.nan, 0.0)
     counts = np.bincount(codes).astype(np.float64)
     drawn = np.random.default_rng(seed).integers(0, len(sums), (resamples, len(sums)))
     interval = spread(sums[drawn].sum(1) / counts[drawn].sum(1), confidence)
     assert interval is not None  # every draw holds at least one value
-    return float(values[defined].mean()), interval
+    return mean, interval
 
 
 def _positive(maps: Maps) -> FloatArray:

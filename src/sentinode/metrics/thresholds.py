@@ -49,7 +49,8 @@ def choose_threshold(
     places = _between(score)
     hits, false_alarms = hits[: len(places)], false_alarms[: len(places)]
     if rule == "sensitivity":
-        enough = np.flatnonzero(hits >= sensitivity * positive)
+        wanted = round(float(sensitivity * positive), 9)  # 0.55 of 100 is 55, not a digit more
+        enough = np.flatnonzero(hits >= wanted)
         return float(places[enough[0]])
     gain = {
         "youden": hits * negative - false_alarms * positive,

@@ -26,6 +26,7 @@ Normaliser = Literal["macenko", "vahadane", "reinhard"]
 NORMALISERS: tuple[Normaliser, ...] = get_args(Normaliser)
 
 Row = tuple[float, float, float]
+FLAT = 1e-3  # a standard deviation in Lab up to here is that of one colour
 
 
 class StainTarget(BaseModel):
@@ -81,14 +82,17 @@ def fit_target(
 
     Raises:
         ValueError: The images are not as said, the method is unknown, or they show too little
-            tissue to measure stains.
+            tissue to measure stains, or one colour only.
     """
     check_images(images)
     if method not in NORMALISERS:
         raise ValueError(f"method is one of {', '.join(NORMALISERS)}, got {method!r}")
     if method == "reinhard":
         lab = _host(to_lab(planes(images))).astype(np.float64)
-        return StainTarget(method=method, mean=_row(lab.mean((0, 2))), std=_row(lab.std((0, 2))))
+        std = lab.std((0, 2))
+        if (std <= FLAT).any():
+            raise TooLittleStainError
+        return StainTarget(method=method, mean=_row(lab.mean((0, 2))), std=_row(std))
     vectors = estimate_pooled(images, method, background=background)
     if np.isnan(_host(vectors)).any():
         raise TooLittleStainError
@@ -191,7 +195,7 @@ def _reinhard(images: Any, target: StainTarget) -> Any:
     mean = xp.mean(lab, axis=2, keepdims=True)
     centred = lab - mean
     std = xp.sqrt(xp.mean(centred * centred, axis=2, keepdims=True))
-    known = xp.all(std > 1e-3, axis=1)[:, None, :]
+    known = xp.all(std > FLAT, axis=1)[:, None, :]
     scale = _array(target.std, images)[None, :, None] / xp.where(known, std, xp.ones_like(std))
     moved = centred * scale + _array(target.mean, images)[None, :, None]
     stained = patches(from_lab(moved), images)

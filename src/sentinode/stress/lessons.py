@@ -34,7 +34,7 @@ def _lesson(clean: Measured, worst: Measured, of: Sequence[Measured]) -> str:
     between = ""
     if change.low is not None and change.high is not None:
         between = f" ({_signed(change.low)} to {_signed(change.high)})"
-        if change.high >= 0:
+        if change.low <= 0 <= change.high:
             between += ", which chance can explain"
     calibration = max(of, key=lambda m: m.figures["ece_width"].value or 0.0)
     more = ""

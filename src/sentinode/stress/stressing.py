@@ -149,15 +149,19 @@ def _choose(predictor: Predictor, packed: PackedSet, config: Config) -> _Chosen:
 
 
 def _drawn(rows: IntArray, labels: NDArray[np.int64], config: Config) -> IntArray:
-    """Draw as many patches as are asked for, either class by its share."""
+    """Draw as many patches as are asked for, either class by its share but at least one."""
     most = config.stress.patches
     if most is None or most >= len(rows):
         return rows
+    normal, tumour = rows[labels == 0], rows[labels == 1]
+    with_tumour = round(most * len(tumour) / len(rows))
+    if len(normal) and len(tumour):
+        with_tumour = min(max(with_tumour, 1), most - 1)
     rng = np.random.default_rng(config.stress.seed)
-    kept = []
-    for label in (0, 1):
-        of = rows[labels == label]
-        kept.append(rng.permutation(of)[: round(most * len(of) / len(rows))])
+    kept = [
+        rng.permutation(of)[:count]
+        for of, count in ((normal, most - with_tumour), (tumour, with_tumour))
+    ]
     return np.sort(np.concatenate(kept))
 
 
@@ -205,10 +209,11 @@ class _Kept:
 def _threshold(
     logits: NDArray[np.float32] | None, labels: pd.Series[int], predictor: Predictor, config: Config
 ) -> tuple[float, str]:
-    half = "0.5, since no validation patches are there to choose on"
-    if logits is None:
-        return 0.5, half
     settings = config.evaluate
+    if settings.threshold == "half":
+        return 0.5, "0.5, chosen on nothing"
+    if logits is None:
+        return 0.5, "0.5, since no validation patches are there to choose on"
     chosen = choose_threshold(
         settings.threshold,
         labels.to_numpy(int),
@@ -217,7 +222,8 @@ def _threshold(
         miss_cost=settings.miss_cost,
     )
     if chosen is None:
-        return 0.5, half
+        one = "are of one class" if labels.nunique() < 2 else "all score alike"
+        return 0.5, f"0.5, since the {len(logits):,} validation patches {one}"
     said = f"chosen on {len(logits):,} validation patches as they are by the rule "
     return chosen, f"{chosen:.3f}, {said}{settings.threshold}"
 

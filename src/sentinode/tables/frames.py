@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,8 +21,8 @@ from sentinode.errors import InputError, MissingInputError
 __all__ = ["UNREADABLE", "check_is_file", "read_parquet", "typed", "write_parquet"]
 
 UNREADABLE = (
-    *(ValueError, UnicodeDecodeError, OSError, EOFError, ImportError),
-    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+    *(ValueError, OSError, EOFError, ImportError, RuntimeError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError),
 )
 """What reading a CSV raises, compressed or not, where it is damaged."""
 
