@@ -8,11 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sentinode.config import EvaluateConfig
 from sentinode.core import hash_bytes, hash_file, provenance, write_json
 from sentinode.data.statistics import coarse_look
-from sentinode.tables import SET_FORMAT, Manifest, PackedSet, Predictions, Split, write_history
+from sentinode.evaluate import evaluate
+from sentinode.tables import (
+    SET_FORMAT,
+    Manifest,
+    PackedSet,
+    Predictions,
+    Report,
+    Split,
+    write_history,
+)
 
 COUNT, SIDE, SLIDES = 400, 64, 20
+QUICK = EvaluateConfig(resamples=200, examples=4)
 
 
 @dataclass(frozen=True)
@@ -112,3 +123,18 @@ def written_case(folder: Path) -> Case:
     run = written_run(folder / "run", split, packed)
     note: dict[str, object] = {"weights_sha256": hash_file(run / "model.safetensors")}
     return Case(packed, split, predicted(packed, split, note), run)
+
+
+def frame_of(n: int = 300, *, seed: int = 0, **columns: object) -> pd.DataFrame:
+    """Make anybody's table of predictions."""
+    rng = np.random.default_rng(seed)
+    label = (rng.random(n) < 0.4).astype(int)
+    p = 1 / (1 + np.exp(-rng.normal(np.where(label, 1.0, -1.0), 1.2)))
+    return pd.DataFrame(
+        {"id": [f"x{i}" for i in range(n)], "label": label, "probability": p} | columns
+    )
+
+
+def report_of(frame: pd.DataFrame, config: EvaluateConfig = QUICK, **given: object) -> Report:
+    """Score such a table."""
+    return evaluate(Predictions.make(frame, {}), config, **given)  # type: ignore[arg-type]

@@ -5,28 +5,13 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from builders.scored import written_set
+from builders.scored import QUICK, frame_of, report_of, written_set
 from sentinode.config import EvaluateConfig
 from sentinode.core import write_json
 from sentinode.errors import InputError, MissingInputError
 from sentinode.evaluate import evaluate, metrics_table, with_labels, write_report
 from sentinode.metrics import choose_threshold
 from sentinode.tables import Predictions, Report
-
-QUICK = EvaluateConfig(resamples=200, examples=4)
-
-
-def frame_of(n=300, *, seed=0, **columns):
-    rng = np.random.default_rng(seed)
-    label = (rng.random(n) < 0.4).astype(int)
-    p = 1 / (1 + np.exp(-rng.normal(np.where(label, 1.0, -1.0), 1.2)))
-    return pd.DataFrame(
-        {"id": [f"x{i}" for i in range(n)], "label": label, "probability": p} | columns
-    )
-
-
-def report_of(frame, config=QUICK, **kwargs):
-    return evaluate(Predictions.make(frame, {}), config, **kwargs)
 
 
 def test_figures_are_those_of_the_test_fold(case):

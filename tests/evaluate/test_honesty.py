@@ -3,30 +3,13 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from builders.scored import split_by_slide, written_run, written_set
-from sentinode.config import EvaluateConfig
+from builders.scored import QUICK, frame_of, report_of, split_by_slide, written_run, written_set
 from sentinode.core import provenance, write_json
 from sentinode.errors import InputError
 from sentinode.evaluate import evaluate
 from sentinode.tables import Predictions
-
-QUICK = EvaluateConfig(resamples=200, examples=4)
-
-
-def frame_of(n=300, *, seed=0, **columns):
-    rng = np.random.default_rng(seed)
-    label = (rng.random(n) < 0.4).astype(int)
-    p = 1 / (1 + np.exp(-rng.normal(np.where(label, 1.0, -1.0), 1.2)))
-    return pd.DataFrame(
-        {"id": [f"x{i}" for i in range(n)], "label": label, "probability": p} | columns
-    )
-
-
-def report_of(frame, config=QUICK, **kwargs):
-    return evaluate(Predictions.make(frame, {}), config, **kwargs)
 
 
 def test_slide_disjoint_is_said_first(case):

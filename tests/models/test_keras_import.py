@@ -126,31 +126,30 @@ def weights_alone(path: Path) -> None:
         del file.attrs["model_config"]
 
 
+def first_array(file: h5py.File) -> tuple[h5py.Group, str]:
+    """Return the group of the first convolution, and the name of its first array."""
+    weights = file["model_weights"]
+    group = weights[next(name for name in weights if name.startswith("conv2d"))]
+    found: list[str] = []
+    group.visititems(lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None)
+    return group, found[0]
+
+
 def outside(path: Path) -> None:
     """Weights that point into another file."""
     with h5py.File(path, "r+") as file:
-        group = file["model_weights"]
-        first = next(name for name in group if name.startswith("conv2d"))
-        found: list[str] = []
-        group[first].visititems(
-            lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None
-        )
-        del group[first][found[0]]
-        group[first][found[0]] = h5py.ExternalLink("/etc/passwd", "/")
+        group, name = first_array(file)
+        del group[name]
+        group[name] = h5py.ExternalLink("/etc/passwd", "/")
 
 
 def external(path: Path) -> None:
     """Weights whose bytes are those of another file."""
     with h5py.File(path, "r+") as file:
-        group = file["model_weights"]
-        first = next(name for name in group if name.startswith("conv2d"))
-        found: list[str] = []
-        group[first].visititems(
-            lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None
-        )
-        shape = group[first][found[0]].shape
-        del group[first][found[0]]
-        group[first].create_dataset(found[0], shape, "f4", external=[("/etc/passwd", 0, 10**6)])
+        group, name = first_array(file)
+        shape = group[name].shape
+        del group[name]
+        group.create_dataset(name, shape, "f4", external=[("/etc/passwd", 0, 10**6)])
 
 
 def not_numbers(path: Path) -> None:

@@ -77,6 +77,27 @@ def hungry(limit: int) -> Callable[..., torch.Tensor]:
     return asked
 
 
+def test_a_batch_too_large_for_memory_is_halved_and_said(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sentinode.train.loop, "to_input", hungry(4))
+    run = train(packed, split, quick, tmp_path / "run", spec=tiny_spec(dropout=0.0))
+    said = capfd.readouterr().err
+    assert "a batch of 8 patches does not fit in memory; going on with 4 at once" in said
+    monkeypatch.undo()
+    halves = changed(quick, {"train.batch_size": 4, "train.accumulate": 2})
+    asked = train(packed, split, halves, tmp_path / "asked", spec=tiny_spec(dropout=0.0))
+    assert asked.weights_hash == run.weights_hash
+    monkeypatch.setattr(sentinode.train.loop, "to_input", hungry(0))
+    with pytest.raises(TrainingError, match="a batch of 1 patches does not fit"):
+        train(packed, split, quick, tmp_path / "none", spec=tiny_spec())
+
+
 def test_a_step_keeps_its_patches_whatever_the_batch_is_cut_into(
     packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,32 +133,6 @@ def test_divergence_is_said_where_gradients_are_clipped(
         train(packed, split, wild, tmp_path / "run", spec=tiny_spec())
 
 
-def test_a_batch_too_large_for_memory_is_halved_and_said(
-    packed: PackedSet,
-    split: Split,
-    quick: Config,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    real = sentinode.train.loop.to_input
-
-    def hungry(batch: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
-        return torch.empty(10**15) if len(batch) > 4 else real(batch, preprocess)
-
-    monkeypatch.setattr(sentinode.train.loop, "to_input", hungry)
-    run = train(packed, split, quick, tmp_path / "run", spec=tiny_spec(dropout=0.0))
-    said = capfd.readouterr().err
-    assert "a batch of 8 patches does not fit in memory; going on with 4 at once" in said
-    monkeypatch.undo()
-    halves = changed(quick, batch_size=4, accumulate=2)
-    asked = train(packed, split, halves, tmp_path / "asked", spec=tiny_spec(dropout=0.0))
-    assert asked.weights_hash == run.weights_hash
-    monkeypatch.setattr(sentinode.train.loop, "to_input", lambda *_: torch.empty(10**15))
-    with pytest.raises(TrainingError, match="a batch of 1 patches does not fit"):
-        train(packed, split, quick, tmp_path / "none", spec=tiny_spec())
-
-
 def test_what_a_step_gathered_before_memory_ran_out_is_dropped(
     packed: PackedSet,
     split: Split,

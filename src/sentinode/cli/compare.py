@@ -21,7 +21,7 @@ def compare_command(
     ] = None,
     packed: Annotated[
         Path | None,
-        typer.Option("--packed", help="Packed set that runs without predictions predict."),
+        typer.Option("--packed", help="Packed set that runs without predictions of it predict."),
     ] = None,
     predictions: Annotated[
         list[str] | None,

@@ -140,9 +140,12 @@ def _tried(
 def trial_name(settings: Config, packed: PackedSet, split: Split) -> str:
     """Return the name of a trial's run folder, the same for the same settings and patches."""
     shaping = {name: getattr(settings, name).fingerprint() for name in SECTIONS}
-    patches = {"set": packed.meta.content_hash, "split": split.hash}
-    made_for = {"manifest": packed.manifest.hash}
-    return hash_json(shaping | weights_behind(settings.train) | patches | made_for)[:12]
+    patches = {
+        "set": packed.meta.content_hash,
+        "split": split.hash,
+        "manifest": packed.manifest.hash,
+    }
+    return hash_json(shaping | weights_behind(settings.train) | patches)[:12]
 
 
 def _said(params: Mapping[str, object]) -> str:
