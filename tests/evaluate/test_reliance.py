@@ -8,10 +8,12 @@ from sklearn.metrics import precision_score
 
 from sentinode.config import EvaluateConfig
 from sentinode.evaluate import evaluate, report_page
-from sentinode.evaluate.calibrated import conformal_cautions
-from sentinode.tables import Conformal, ConformalRow, Figure, Predictions
+from sentinode.evaluate.calibrated import calibration_cautions, conformal_cautions
+from sentinode.tables import Conformal, ConformalRow, Figure, Predictions, Uncalibrated
 
 QUICK = EvaluateConfig(resamples=200, examples=0)
+NONE = Figure(value=None, low=None, high=None)
+SAME = dict.fromkeys(("log_loss", "brier", "ece_mass"), NONE)
 
 
 def frame_of(n=3000, *, seed=0, slope=1.0, shift=0.0, slides=None):
@@ -112,6 +114,13 @@ def test_a_calibration_that_helps_is_shown_beside_what_was_before():
 def test_a_calibration_that_harms_or_was_fitted_here_is_a_warning():
     frame = frame_of()
     worse = frame.assign(probability=expit(2.5 * frame["logit"]))
+    (said,) = calibration_cautions(
+        Uncalibrated(method={"fitted_on": "9 patches of fold test"}, figures=SAME, reliability={}),
+        SAME | {"calibration_slope": NONE, "calibration_in_the_large": NONE},
+        "test",
+        elsewhere=True,
+    )
+    assert "fold test too of another set or split, unless fitted anew" in said
     note = {"calibration": {"method": "platt", "fitted_on": "2,000 patches of fold test, valid"}}
     warnings = report_of(worse, note).warnings
     assert any("makes these patches' probabilities worse: log-loss" in w for w in warnings)

@@ -46,16 +46,30 @@ def uncalibrated(
 
 
 def calibration_cautions(
-    before: Uncalibrated | None, overall: Mapping[str, Figure], fold: str | None
+    before: Uncalibrated | None,
+    overall: Mapping[str, Figure],
+    fold: str | None,
+    *,
+    elsewhere: bool = False,
 ) -> list[str]:
-    """Say where the calibration made things worse, and where probabilities cannot be taken so."""
+    """Say where the calibration made things worse, and where probabilities cannot be taken so.
+
+    Args:
+        before: What the network itself said.
+        overall: Figures of what is reported.
+        fold: That is reported.
+        elsewhere: Whether the network is of another set or split, with folds of the same names.
+    """
     said = []
     if before is not None:
         fitted_on = str(before.method.get("fitted_on", ""))
         if fold is not None and re.search(rf"\bfold [\w, ]*\b{fold}\b", fitted_on):
+            where = (
+                " of another set or split, unless fitted anew: then" if elsewhere else ", so that"
+            )
             said.append(
-                f"The calibration was fitted on {fitted_on}; what is reported is fold {fold} too, "
-                "so that figures of calibration are optimistic."
+                f"The calibration was fitted on {fitted_on}; what is reported is fold {fold} too"
+                f"{where} figures of calibration are optimistic."
             )
         names = {"log_loss": "log-loss", "brier": "Brier score", "ece_mass": "calibration error"}
         worse = []

@@ -113,7 +113,7 @@ def evaluate(
         warnings=(
             *cautions(rows, scored.n_units, scored.unit, own_split, missing),
             *shift_cautions(scored, valid),
-            *calibration_cautions(before, overall, rows.fold),
+            *calibration_cautions(before, overall, rows.fold, elsewhere=own_split is not split),
             *conformal_cautions(conformal, reliance.fitted, config.confidence),
         ),
         rows=rows,
