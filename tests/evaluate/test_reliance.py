@@ -120,7 +120,7 @@ def test_a_calibration_that_harms_or_was_fitted_here_is_a_warning():
         "test",
         elsewhere=True,
     )
-    assert "fold test too of another set or split, unless fitted anew" in said
+    assert "fold test here is of another set or split, unless that was done anew" in said
     note = {"calibration": {"method": "platt", "fitted_on": "2,000 patches of fold test, valid"}}
     warnings = report_of(worse, note).warnings
     assert any("makes these patches' probabilities worse: log-loss" in w for w in warnings)

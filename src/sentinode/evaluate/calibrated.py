@@ -64,13 +64,13 @@ def calibration_cautions(
     if before is not None:
         fitted_on = str(before.method.get("fitted_on", ""))
         if fold is not None and re.search(rf"\bfold [\w, ]*\b{fold}\b", fitted_on):
-            where = (
-                " of another set or split, unless fitted anew: then" if elsewhere else ", so that"
+            then = (
+                f"what is reported is fold {fold} too, so that figures of calibration are "
+                "optimistic"
             )
-            said.append(
-                f"The calibration was fitted on {fitted_on}; what is reported is fold {fold} too"
-                f"{where} figures of calibration are optimistic."
-            )
+            if elsewhere:
+                then = f"fold {fold} here is of another set or split, unless that was done anew"
+            said.append(f"The calibration was fitted on {fitted_on}; {then}.")
         names = {"log_loss": "log-loss", "brier": "Brier score", "ece_mass": "calibration error"}
         worse = []
         for name, title in names.items():
