@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from sentinode.config import AugmentConfig
 from sentinode.train.augment import augmented, mixed
@@ -109,6 +111,26 @@ def test_stains_are_taken_from_other_patches_of_the_batch() -> None:
     assert torch.equal(out, changed(batch, stain_mix=1.0))
     assert (out != batch).flatten(1).any(1).sum() >= 4  # one may be drawn for itself
     assert (out.float() - batch.float()).abs().mean() < 25
+
+
+def test_half_of_the_patches_are_blurred_and_none_beyond_its_limit() -> None:
+    patch = patches(1, 32)
+    batch = patch.expand(60, -1, -1, -1)
+    out = changed(batch, blur=2.0)
+    assert torch.equal(out, changed(batch, blur=2.0))
+    assert 20 <= (out == batch).flatten(1).all(1).sum() <= 42
+    away = [np.abs(out.numpy() - _softened(patch[0], s)).max((1, 2, 3)) for s in SIGMAS]
+    assert (np.min(away, 0) <= 6).all()  # each is the patch under a Gaussian of one width
+    widths = SIGMAS[np.argmin(away, 0)]
+    assert widths.max() > 1.6
+    assert len(np.unique(widths)) > 15
+
+
+SIGMAS = np.arange(0.0, 2.01, 0.02)
+
+
+def _softened(patch: torch.Tensor, sigma: float) -> NDArray[np.float64]:
+    return gaussian_filter(patch.double().numpy(), (sigma, sigma, 0), mode="mirror", truncate=4)
 
 
 def test_mixing_keeps_the_larger_share_of_each_patch() -> None:

@@ -56,6 +56,7 @@ RECIPES = {
         "augment.shift=2",
         "augment.turn=45",
         "augment.stain=0.2",
+        "augment.blur=1",
         "augment.light=0.05",
         "augment.mixup=0.4",
     ),

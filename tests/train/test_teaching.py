@@ -13,6 +13,7 @@ from sentinode.errors import ConfigError, InputError, MissingInputError
 from sentinode.models import Run, choose_compute, spec
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
+from sentinode.train.ranks import Ranks
 from sentinode.train.teaching import Teachers, start_of, teachers_of, weights_behind
 
 COMPUTE = choose_compute("cpu", "float32")
@@ -54,6 +55,34 @@ def test_what_teachers_say_is_learnt_whatever_the_labels(
         with torch.no_grad():
             said, taught = teacher.load()(inputs), run.load()(inputs)
         assert bool(np.corrcoef(said, taught)[0, 1] > 0.5) == follows
+
+
+def test_teachers_are_asked_once_about_patches_as_they_lie(
+    teacher: Run, packed: PackedSet, split: Split, tmp_path: Path
+) -> None:
+    """However a patch is changed, what is learnt of it is what its teachers said before."""
+    keys = [*QUICK, f'train.teachers=["{teacher.folder}"]', "train.teacher_share=0.5"]
+    plain = [*keys, "train.teachers_see=plain"]
+    once = train(packed, split, load_config(None, plain), tmp_path / "once", spec=tiny_spec())
+    # Where nothing is changed it is the same, but for the batches teachers are asked in.
+    shown = train(packed, split, load_config(None, keys), tmp_path / "shown", spec=tiny_spec())
+    for name, value in once.load().named_parameters():
+        assert torch.allclose(value, dict(shown.load().named_parameters())[name], atol=1e-5)
+    settings = TrainConfig(teachers=("nodenet-base",), teacher_share=0.5)
+    rows = np.arange(70)
+    labels = np.zeros(70, np.float32)
+    aims = Teachers((teacher,), settings, COMPUTE).plain_aims(
+        packed.images, rows, labels, teacher.spec.preprocess, Ranks.launch(COMPUTE, tiny_spec())
+    )
+    inputs = to_input(torch.from_numpy(packed.images[:70].copy()), teacher.spec.preprocess)
+    with torch.no_grad():
+        said = torch.sigmoid(teacher.load()(inputs))
+    assert aims == pytest.approx(0.5 * said.numpy(), abs=1e-6)
+
+
+def test_what_teachers_see_without_a_teacher_is_refused() -> None:
+    with pytest.raises(ConfigError, match="teachers_see says what teachers are shown, and none"):
+        load_config(None, ["train.teachers_see=plain"])
 
 
 def test_the_teachers_weights_are_part_of_the_plan_and_not_where_they_lie(

@@ -95,7 +95,7 @@ class TrainConfig(Section):
     teachers: tuple[str, ...] = Field(
         (),
         description="Runs, or names of shipped weights, whose mean probability for a training "
-        "patch, just as it is shown, is learnt beside its label.",
+        "patch is learnt beside its label.",
         json_schema_extra=SPEED,  # their weights count, wherever they lie
     )
     teacher_share: float = Field(
@@ -106,6 +106,12 @@ class TrainConfig(Section):
         ge=1,
         le=6,
         description="Angles, evenly within a right angle, under which each teacher sees a patch.",
+        json_schema_extra=LATER,
+    )
+    teachers_see: Literal["shown", "plain"] = Field(
+        "shown",
+        description="What teachers are asked about: each patch just as it is shown, every time; or "
+        "once, before the training, the patch as it lies in the set.",
         json_schema_extra=LATER,
     )
     clip: float | None = Field(
@@ -176,6 +182,11 @@ class TrainConfig(Section):
                 "teacher_turns says how teachers look, and none is named; give "
                 "--set 'train.teachers=[\"RUN\"]'"
             )
+        if self.teachers_see != "shown" and not self.teachers:
+            raise ValueError(
+                "teachers_see says what teachers are shown, and none is named; give "
+                "--set 'train.teachers=[\"RUN\"]'"
+            )
         if self.norm_patches == 1:
             raise ValueError("norm_patches is 0, or at least 2: one patch has no statistics")
         if self.schedule == "one-cycle" and self.warmup_epochs:
@@ -210,6 +221,13 @@ class AugmentConfig(Section):
         le=1,
         description="Largest share of the way that the colours of both stains go toward those of "
         "another patch of the batch.",
+        json_schema_extra=LATER,
+    )
+    blur: float = Field(
+        0.0,
+        ge=0,
+        le=4,
+        description="Largest sigma in px of the Gaussian that half of the patches are blurred by.",
         json_schema_extra=LATER,
     )
     light: float = Field(

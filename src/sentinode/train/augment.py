@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
 from sentinode.config import AugmentConfig
 from sentinode.stain import jitter, mix_stains
@@ -17,6 +17,9 @@ __all__ = ["augmented", "interpolated", "mixed"]
 
 WARPED = 0.8
 """Share of patches that are interpolated where that is asked for; the others stay sharp."""
+
+BLURRED = 0.5
+"""The same for what is blurred."""
 
 
 def augmented(batch: Tensor, settings: AugmentConfig, rng: np.random.Generator) -> Tensor:
@@ -38,6 +41,8 @@ def augmented(batch: Tensor, settings: AugmentConfig, rng: np.random.Generator) 
         batch = mix_stains(batch, rng, furthest=settings.stain_mix)
     if settings.stain or settings.stain_offset:
         batch = jitter(batch, rng, sigma_alpha=settings.stain, sigma_beta=settings.stain_offset)
+    if settings.blur:
+        batch = _blurred(batch, settings.blur, rng)
     if settings.light:
         batch = _relit(batch, settings.light, rng)
     return batch
@@ -111,6 +116,23 @@ def interpolated(images: Tensor, matrix: Tensor) -> Tensor:
     """
     grid = affine_grid(matrix, list(images.shape), align_corners=False)
     return grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _blurred(batch: Tensor, furthest: float, rng: np.random.Generator) -> Tensor:
+    """Blur patches by Gaussians of their own, cut off at three of the largest sigmas."""
+    n, side = len(batch), batch.shape[1]
+    chosen = rng.uniform(size=n) < BLURRED
+    sigma = np.maximum(chosen * rng.uniform(0, furthest, n), 1e-3)  # which changes nothing
+    reach = min(math.ceil(3 * furthest), side - 1)
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma[:, None] ** 2))
+    weights /= weights.sum(1, keepdims=True)
+    kernels = torch.from_numpy(weights.astype(np.float32)).to(batch.device).repeat_interleave(3, 0)
+    seen = batch.permute(0, 3, 1, 2).reshape(1, 3 * n, side, side).float()
+    seen = pad(seen, (reach,) * 4, mode="reflect")
+    seen = conv2d(seen, kernels[:, None, :, None], groups=3 * n)
+    seen = conv2d(seen, kernels[:, None, None, :], groups=3 * n)
+    blurred = seen.round().to(torch.uint8).reshape(n, 3, side, side)
+    return blurred.permute(0, 2, 3, 1).contiguous()
 
 
 def _relit(batch: Tensor, furthest: float, rng: np.random.Generator) -> Tensor:

@@ -70,7 +70,11 @@ def fit(
     model, optimizer = ranks.fabric.setup(network, inner)
     images = resident(shown_images(packed, plan, network), ranks.fabric.device)
     teachers = Teachers(plan.teachers, settings, compute) if plan.teachers else None
-    job = Job(ranks, network, model, optimizer, average, teachers, images, plan, state)
+    aims = plan.training.labels
+    if teachers is not None and settings.teachers_see == "plain":
+        aims = teachers.plain_aims(images, plan.training.rows, aims, plan.spec.preprocess, ranks)
+        teachers = None  # all is said
+    job = Job(ranks, network, model, optimizer, average, teachers, images, aims, plan, state)
 
     total = settings.epochs * len(plan.training)
     done = state.epoch * len(plan.training)
@@ -122,7 +126,11 @@ def shown_images(packed: PackedSet, plan: Plan, network: Network) -> NDArray[Any
 @final
 @dataclass(frozen=True)
 class Job:
-    """What every epoch of a training needs; ``model`` is ``network`` as Fabric wraps it."""
+    """What every epoch of a training needs.
+
+    ``model`` is ``network`` as Fabric wraps it; ``aims`` are the labels of the training patches,
+    or what lies between them and what teachers said beforehand.
+    """
 
     ranks: Ranks
     network: Network
@@ -131,6 +139,7 @@ class Job:
     average: MovingAverage | None
     teachers: Teachers | None
     images: NDArray[Any] | Tensor
+    aims: NDArray[np.float32]
     plan: Plan
     state: TrainState
 
@@ -152,8 +161,8 @@ def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
     plan, settings, batch_size = job.plan, job.plan.settings, job.state.batch_size
     order = epoch_order(len(plan.training), settings.seed, epoch)
     rows, labels = plan.training.rows[order], plan.training.labels[order]
-    targets = torch.from_numpy(labels).to(job.ranks.fabric.device)
-    weights = class_weights(settings, targets)
+    targets = torch.from_numpy(job.aims[order]).to(job.ranks.fabric.device)
+    weights = class_weights(settings, torch.from_numpy(labels))
     valid_losses = [row["valid_loss"] for row in job.state.history]
     each_step = job.batches_a_step
     n_batches = math.ceil(len(rows) / batch_size)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Any, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sentinode.config import TrainConfig
+from sentinode.core import Progress
+from sentinode.data.loader import batches, to_input
 from sentinode.errors import InputError
 from sentinode.models import Compute, ModelSpec, Run, resolve_run
 from sentinode.train.augment import interpolated
+from sentinode.train.ranks import Ranks
+from sentinode.types import Preprocess
 
 __all__ = ["Teachers", "start_of", "teachers_of", "weights_behind"]
+
+PLAIN_BATCH = 64
 
 
 def start_of(settings: TrainConfig, spec: ModelSpec) -> Run | None:
@@ -71,10 +79,11 @@ def teachers_of(settings: TrainConfig, spec: ModelSpec) -> tuple[Run, ...]:
 
 @final
 class Teachers:
-    """What several networks say of the very patches that another one is shown.
+    """What several networks say of the patches that another one is shown.
 
-    Hinton et al. (2015), and Beyer et al. (CVPR 2022) for showing both the same changed and mixed
-    patches. Each teacher and each angle counts the same.
+    Hinton et al. (2015); Beyer et al. (CVPR 2022) for showing both the same changed and mixed
+    patches; Xie et al. (CVPR 2020) for asking about the patch as it was before. Each teacher and
+    each angle counts the same.
 
     Args:
         runs: The teachers, at least one.
@@ -97,10 +106,45 @@ class Teachers:
             inputs: float (B, C, H, W), changed, preprocessed and mixed.
             targets: float (B,), labels or their mixtures.
         """
+        return torch.lerp(targets, self.said(inputs), self._share)
+
+    def plain_aims(
+        self,
+        images: NDArray[Any] | Tensor,
+        rows: NDArray[np.int64],
+        labels: NDArray[np.float32],
+        preprocess: Preprocess,
+        ranks: Ranks,
+    ) -> NDArray[np.float32]:
+        """Return what is to be learnt of patches whatever is changed in them, float32 (N,).
+
+        Always in batches of one size, so that a training that goes on is told the same.
+
+        Args:
+            images: uint8 (M, H, W, 3), the set's.
+            rows: Of the patches among them, (N,).
+            labels: Theirs, (N,).
+            preprocess: Of the network.
+            ranks: Each process asks about its share.
+        """
+        own, device = rows[ranks.share(len(rows))], self._compute.device
+        said, done = torch.empty(len(own), device=device), 0
+        with Progress("teachers", len(own), quiet=not ranks.first) as progress:
+            for batch in batches(images, own, PLAIN_BATCH):
+                inputs = to_input(batch.to(device), preprocess)
+                said[done : done + len(batch)] = self.said(inputs)
+                done += len(batch)
+                progress.advance(len(batch))
+        everyones = ranks.joined(said, [len(rows)]).cpu()
+        return torch.lerp(torch.from_numpy(labels), everyones, self._share).numpy()
+
+    @torch.no_grad()
+    def said(self, inputs: Tensor) -> Tensor:
+        """Return their mean probability, float (B,), of preprocessed patches (B, C, H, W)."""
         views = [_turned(inputs, angle) for angle in self._angles]
         with self._compute.autocast():
             each = [torch.sigmoid(n(view).float()) for n in self._networks for view in views]
-        return torch.lerp(targets, torch.stack(each).mean(0), self._share)
+        return torch.stack(each).mean(0)
 
 
 def _turned(inputs: Tensor, degrees: float) -> Tensor:
