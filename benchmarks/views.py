@@ -1,4 +1,4 @@
-"""What a second look at a patch brings: turned, larger, smaller, moved, stained otherwise.
+"""What a second look at a patch brings: turned, larger, smaller, moved, paler, darker, restained.
 
 Every run sees every patch of a fold under each view, in one precision. Logits of views are
 averaged, with those of the patch as it lies and over several runs.
@@ -25,13 +25,15 @@ from sentinode.core import Progress, provenance
 from sentinode.data.loader import batches
 from sentinode.models import choose_compute, resolve_run
 from sentinode.predict import forward
-from sentinode.stain import jitter
+from sentinode.predict.orientations import DARKER, PALER
+from sentinode.stain import jitter, optical_density, to_rgb
 from sentinode.tables import PackedSet, Split
 from sentinode.train.augment import interpolated
 
 View = Callable[[Tensor], Tensor]
 
 BATCH = 64
+WHITE = 256.0
 STAIN, OFFSET = 0.15, 0.04  # a light change, beside those of training
 
 
@@ -54,6 +56,12 @@ def stained(seed: int) -> View:
     return lambda patches: jitter(patches, rng, sigma_alpha=STAIN, sigma_beta=OFFSET)
 
 
+def shaded(degrees: float, gain: float, offset: float) -> View:
+    """Return what turns patches, and changes their optical density."""
+    turned = moved(degrees) if degrees else lambda patches: patches
+    return lambda patches: to_rgb(gain * optical_density(turned(patches), WHITE) + offset, WHITE)
+
+
 def views() -> dict[str, View]:
     """Return every view by name; its draws begin anew, so that all runs see the same."""
     return {
@@ -66,9 +74,15 @@ def views() -> dict[str, View]:
         "2 px right and down": moved(shift=(2, 2)),
         "2 px left and up": moved(shift=(-2, -2)),
         "other stains": stained(0),
+        "paler": shaded(0, PALER, 0),
+        "darker": shaded(0, 1, DARKER),
+        "45 degrees, paler": shaded(45, PALER, 0),
+        "45 degrees, darker": shaded(45, 1, DARKER),
     }
 
 
+SHADES = ("as it lies", "paler", "darker")
+SIX = (*SHADES, "45 degrees", "45 degrees, paler", "45 degrees, darker")
 ANGLES = ("as it lies", "45 degrees", "22.5 degrees", "67.5 degrees")
 
 
@@ -150,6 +164,8 @@ def scored(
         **{view: auc(view) for view in views()},
         **{f"{plain} + {view}": auc(plain, view) for view in others},
         "four angles": auc(*ANGLES),
+        "three shades": auc(*SHADES),
+        "two angles, three shades": auc(*SIX),
         "all views": auc(*views()),
     }
 

@@ -18,7 +18,7 @@ from sentinode.core import folder_lock, provenance
 from sentinode.data.loader import to_input
 from sentinode.errors import BusyError, CheckpointError, InputError, MissingInputError
 from sentinode.models import Run
-from sentinode.predict import TorchRuntime, chunks, predict, predict_file, predict_set
+from sentinode.predict import Predictor, TorchRuntime, chunks, predict, predict_file, predict_set
 from sentinode.tables import Calibration, Manifest, PackedSet, Predictions, Split
 from sentinode.train import train
 
@@ -280,8 +280,37 @@ def test_angles_of_eight_orientations(run: Run, packed: PackedSet, tmp_path: Pat
     command = ["predict", str(run.folder), str(packed.folder), "--angles", "2", "--d4"]
     done = CliRunner().invoke(app, [*command, "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert "16 orientations" in done.output
+    assert "16 views of each" in done.output
     assert Predictions.read(out).note["orientations"] == 16
+
+
+def test_shades_are_the_mean_logit_of_paler_and_darker_patches(
+    run: Run, packed: PackedSet, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.parquet"
+    command = ["predict", str(run.folder), str(packed.folder), "--shades", "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "3 views of each" in done.output
+    found = Predictions.read(out)
+    assert found.note["orientations"] == 3
+    row = packed.manifest.frame["id"].tolist().index(found.frame["id"].iloc[0])
+    image, network, each = packed.images[row].astype(np.float64), run.load(), []
+    through = (image + 1) / 256  # the share of the light that comes through
+    for shade in (through, through**0.6, through * np.exp(-0.2)):
+        seen = np.clip(256 * shade - 1, 0, 255).round().astype(np.uint8)[None]
+        with torch.no_grad():
+            each.append(network(to_input(torch.from_numpy(seen), run.spec.preprocess)).item())
+    assert np.ptp(each) > 1e-3
+    assert found.frame["logit"].iloc[0] == pytest.approx(np.mean(each), abs=1e-4)
+    turned = load_config(None, ["predict.shades=true", "predict.angles=2"])
+    assert predict_set(run, packed, turned, folds=["test"]).note["orientations"] == 6
+    angles = predict_set(run, packed, load_config(None, ["predict.angles=3"]), folds=["test"])
+    assert "shades" not in angles.note
+    assert found.note["shades"] == 3
+    assert Predictor(run, load_config(None, ["predict.angles=3"]).predict).made_by != (
+        Predictor(run, load_config(None, ["predict.shades=true"]).predict).made_by
+    )
 
 
 def test_interrupted_it_goes_on_and_ends_in_the_same_bytes(

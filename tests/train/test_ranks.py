@@ -69,14 +69,20 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | more
 
 
+def launched(
+    packed: PackedSet, out: Path, *settings: str, processes: int = 2, text: str = SCRIPT
+) -> subprocess.CompletedProcess[str]:
+    script = out.with_suffix(".py")
+    script.write_text(text)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, f"--nproc-per-node={processes}", script, packed.folder, out, *settings]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+
+
 def together(
     packed: PackedSet, out: Path, *settings: str, processes: int = 2, text: str = SCRIPT
 ) -> Run:
-    script = out.with_suffix(".py")
-    script.write_text(text)
-    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launched, f"--nproc-per-node={processes}", script, packed.folder, out, *settings]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = launched(packed, out, *settings, processes=processes, text=text)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"'processes': {processes}") == processes
     assert done.stderr.count("epoch 1 of ") == 1
@@ -103,6 +109,48 @@ def test_two_processes_give_what_one_gives(
     two = together(packed, tmp_path / "two", *RECIPES[recipe])
     assert_agree(one, two)
     assert one.record.fingerprint == two.record.fingerprint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["0", "1"])
+def test_one_of_two_processes_is_killed_and_the_command_goes_on(
+    packed: PackedSet, split: Split, tmp_path: Path, killed: str
+) -> None:
+    """With kill -9, after the second epoch; the end is that of two left in peace."""
+    assert split.units
+    whole = together(packed, tmp_path / "whole", *RECIPES["everything"])
+    dying = SCRIPT.replace(
+        "spec=tiny_spec())", "spec=tiny_spec(), after_epoch=lambda row: die(row['epoch']))"
+    ).replace(
+        "packed, out =",
+        "def die(epoch):\n"
+        f"    if epoch == 2 and os.environ['RANK'] == '{killed}':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "packed, out =",
+    )
+    out = tmp_path / "killed"
+    cut = launched(packed, out, *RECIPES["everything"], text="import os\n" + dying)
+    assert cut.returncode != 0
+    assert not (out / "run.json").exists()
+    again = launched(packed, out, *RECIPES["everything"])
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("going on after epoch 2") == 1
+    for name in ("model.safetensors", "history.csv"):
+        assert (out / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_are_taught_as_one(packed: PackedSet, split: Split, tmp_path: Path) -> None:
+    teacher = train(packed, split, load_config(None, QUICK), tmp_path / "t", spec=tiny_spec())
+    settings = (
+        f'train.teachers=["{teacher.folder}"]',
+        "train.teachers_see=plain",
+        "train.teacher_turns=2",
+        "train.optimizer=sgd",
+    )
+    config = load_config(None, [*QUICK, *settings])
+    one = train(packed, split, config, tmp_path / "one", spec=tiny_spec())
+    assert_agree(one, together(packed, tmp_path / "two", *settings))
 
 
 @pytest.mark.slow

@@ -50,6 +50,10 @@ def predict_command(
         int | None,
         typer.Option(help="Mean logit of this many angles within a right angle; 2 helps nodenet."),
     ] = None,
+    shades: Annotated[
+        bool,
+        typer.Option("--shades", help="Mean logit of the patch as it is, paler and darker."),
+    ] = False,
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:
@@ -61,6 +65,7 @@ def predict_command(
     for key, value in (("runtime", runtime), ("precision", precision), ("angles", angles)):
         asked += [f"predict.{key}={value}"] if value is not None else []
     asked += ["predict.d4=true"] if d4 else []
+    asked += ["predict.shades=true"] if shades else []
     settings, chosen = config_of(config, asked), folds_of(folds)
 
     from sentinode.core import run_folder
@@ -91,7 +96,7 @@ def _tell(predictions: Predictions, out: Path, seconds: float) -> None:
             err=True,
         )
     probability = predictions.frame["probability"]
-    seen = f", {note['orientations']} orientations" if note["orientations"] > 1 else ""
+    seen = f", {note['orientations']} views of each" if note["orientations"] > 1 else ""
     typer.echo(
         f"wrote {out}: {count:,} patches predicted, {len(left_out):,} left out; {note['model']} by "
         f"{note['runtime']} on {note['device']} in {note['precision']}{seen}"

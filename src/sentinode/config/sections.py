@@ -173,6 +173,11 @@ class PredictConfig(Section):
         "2 are 0 and 45 degrees.",
         json_schema_extra=LATER,
     )
+    shades: bool = Field(
+        False,
+        description="Mean logit over three shades of each patch: as it is, paler and darker.",
+        json_schema_extra=LATER,
+    )
     calibrated: bool = Field(
         True, description="Put the run's calibration, where it has one, upon the logits."
     )

@@ -17,7 +17,14 @@ __all__ = ["ensemble"]
 
 LEAST = 1e-7  # of a probability, so that its logit is a number
 SAID_OF_PATCHES = ("label", "fold", "slide", "x", "y")
-KEPT_OF_A_MEMBER = ("model", "weights_sha256", "calibration", "precision", "orientations")
+KEPT_OF_A_MEMBER = (
+    "model",
+    "weights_sha256",
+    "calibration",
+    "precision",
+    "orientations",
+    "shades",
+)
 
 
 def ensemble(members: Mapping[str, Predictions]) -> Predictions:

@@ -1,4 +1,4 @@
-"""A patch seen several times: test-time augmentation by the square's symmetry and by angles."""
+"""A patch seen several times: test-time augmentation by symmetry, angle and shade."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from PIL import Image
 
 from sentinode.config import PredictConfig
 from sentinode.predict.runtimes import Runtime
+from sentinode.stain import optical_density, to_rgb
 from sentinode.types import UInt8Array
 
-__all__ = ["Angles", "Orientations", "seen"]
+__all__ = ["Angles", "Orientations", "Shades", "seen"]
 
 AGREEING = 1e-3
 """A spread of logits that is rounding."""
+
+WHITE = 256.0
+"""Grey level of unhindered light."""
+
+PALER, DARKER = 0.6, 0.2
+"""What the optical density is multiplied by in one shade, and what is added to it in another."""
 
 
 def seen(runtime: Runtime, config: PredictConfig) -> Runtime:
     """Return what computes a patch's logit from as many views of it as is asked for."""
     each = Orientations(runtime) if config.d4 else runtime
-    return Angles(each, config.angles) if config.angles > 1 else each
+    each = Angles(each, config.angles) if config.angles > 1 else each
+    return Shades(each) if config.shades else each
 
 
 @final
@@ -92,6 +100,39 @@ class Angles(Runtime):
     def remarks(self) -> list[str]:
         """As :meth:`Runtime.remarks`."""
         return self._runtime.remarks()
+
+
+@final
+class Shades(Runtime):
+    """The mean logit over three shades of each patch: as it is, paler, and darker.
+
+    Args:
+        runtime: What computes one shade.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.name, self.device = runtime.name, runtime.device
+        self.precision = runtime.precision
+        self.shades = 3
+        self.orientations = self.shades * runtime.orientations
+
+    def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
+        """As :meth:`Runtime.logits`."""
+        each = np.stack([self._runtime.logits(shade) for shade in _shades(patches)])
+        mean: NDArray[np.float32] = each.mean(0, dtype=np.float64).astype(np.float32)
+        return mean
+
+    def remarks(self) -> list[str]:
+        """As :meth:`Runtime.remarks`."""
+        return self._runtime.remarks()
+
+
+def _shades(patches: UInt8Array) -> Iterator[UInt8Array]:
+    yield patches
+    density = optical_density(patches, WHITE)
+    yield to_rgb(PALER * density, WHITE)
+    yield to_rgb(density + DARKER, WHITE)
 
 
 def _rotated(patches: UInt8Array, degrees: float) -> UInt8Array:

@@ -239,6 +239,8 @@ def made_by(choice: Choice, runtime: Runtime) -> dict[str, Any]:
         "precision": runtime.precision,
         "orientations": runtime.orientations,
     }
+    if runtime.shades > 1:  # as many angles are something else
+        made["shades"] = runtime.shades
     if isinstance(choice.source, Export):
         record = choice.source.record
         made["export"] = {"files": record.files, "check": record.check and record.check.summary()}

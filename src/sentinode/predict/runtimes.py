@@ -48,13 +48,15 @@ class Runtime(ABC):
         name: Of what computes it.
         device: ``cpu`` or ``cuda``.
         precision: Of its arithmetic.
-        orientations: Under how many a patch is seen.
+        orientations: How many views of a patch are seen.
+        shades: How many shades each of its orientations is seen in.
     """
 
     name: str
     device: str
     precision: str
     orientations: int = 1
+    shades: int = 1
 
     @abstractmethod
     def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
