@@ -147,6 +147,7 @@ def test_two_processes_are_taught_as_one(packed: PackedSet, split: Split, tmp_pa
         "train.teachers_see=plain",
         "train.teacher_turns=2",
         "train.optimizer=sgd",
+        "train.epochs=1",
     )
     config = load_config(None, [*QUICK, *settings])
     one = train(packed, split, config, tmp_path / "one", spec=tiny_spec())

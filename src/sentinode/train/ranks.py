@@ -8,6 +8,7 @@ rounding.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -80,6 +81,8 @@ class Ranks:
                 f"the {per_node * nodes} processes of this training did not find each other at "
                 f"{where}: {error}"
             ) from error
+        if several:
+            atexit.register(_leave)
         return cls(fabric)
 
     @property
@@ -168,6 +171,15 @@ class Ranks:
 def first_process() -> bool:
     """Tell whether this process is the one of its training that writes and speaks."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def _leave() -> None:
+    """Leave the other processes before the interpreter ends.
+
+    What still waits for them in threads of its own would abort a process that has done its work.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _launched_by() -> tuple[ClusterEnvironment, int, int]:
