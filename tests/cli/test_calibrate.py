@@ -50,6 +50,18 @@ def test_a_calibration_that_makes_it_worse_warns(
     assert "worse on patches it was not fitted to" in said
 
 
+def test_means_over_several_views_warn(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashed = {"weights_sha256": Run.open(run).weights_hash}
+    calibrate_command(str(run), written(tmp_path / "1.parquet", 0.4, hashed), "temperature")
+    assert "views" not in capsys.readouterr().err
+    six = written(tmp_path / "6.parquet", 0.4, hashed | {"orientations": 6})
+    calibrate_command(str(run), six, "temperature")
+    assert "warning:" in (said := capsys.readouterr().err)
+    assert "means over 6 views of each patch" in said
+
+
 def test_what_does_not_belong_together_is_refused(run: Path, tmp_path: Path) -> None:
     other = written(tmp_path / "p.parquet", 0.4, {"weights_sha256": "0" * 64})
     with pytest.raises(InputError, match="predicted by other weights"):

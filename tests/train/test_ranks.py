@@ -125,11 +125,14 @@ def test_one_of_two_processes_is_killed_and_the_command_goes_on(
         "packed, out =",
         "def die(epoch):\n"
         f"    if epoch == 2 and os.environ['RANK'] == '{killed}':\n"
+        "        state = out / 'state' / 'state.json'\n"
+        "        while len(json.loads(state.read_text())['history']) < 2:\n"  # rank 0 writes it
+        "            time.sleep(0.01)\n"
         "        os.kill(os.getpid(), 9)\n"
         "packed, out =",
     )
     out = tmp_path / "killed"
-    cut = launched(packed, out, *RECIPES["everything"], text="import os\n" + dying)
+    cut = launched(packed, out, *RECIPES["everything"], text="import json, os, time\n" + dying)
     assert cut.returncode != 0
     assert not (out / "run.json").exists()
     again = launched(packed, out, *RECIPES["everything"])

@@ -6,10 +6,11 @@ import pytest
 import torch
 from scipy.ndimage import rotate
 
+import sentinode.train.loop
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import TrainConfig, load_config
 from sentinode.data.loader import to_input
-from sentinode.errors import ConfigError, InputError, MissingInputError
+from sentinode.errors import ConfigError, InputError, MissingInputError, TrainingError
 from sentinode.models import Run, choose_compute, spec
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
@@ -78,6 +79,54 @@ def test_teachers_are_asked_once_about_patches_as_they_lie(
     with torch.no_grad():
         said = torch.sigmoid(teacher.load()(inputs))
     assert aims == pytest.approx(0.5 * said.numpy(), abs=1e-6)
+
+
+def test_what_teachers_said_before_is_learnt_and_goes_on_in_the_same_bytes(
+    teacher: Run,
+    packed: PackedSet,
+    split: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(*_: object) -> torch.Tensor:
+        raise AssertionError("asked about what is shown")
+
+    monkeypatch.setattr(Teachers, "aims", asked)
+    changes = ("augment.stain=0.6", "augment.mixup=0.4", "train.teachers_see=plain")
+    keys = [*QUICK, f'train.teachers=["{teacher.folder}"]', *changes]
+
+    def taught(name: str, share: float) -> Run:
+        config = load_config(None, [*keys, f"train.teacher_share={share}"])
+        return train(packed, split, config, tmp_path / name, spec=tiny_spec())
+
+    whole = taught("whole", 0.9)
+    assert taught("by labels alone", 0).weights_hash != whole.weights_hash
+    seed = sentinode.train.loop.step_seed
+
+    def cut(of: int, epoch: int, step: int) -> int:
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return seed(of, epoch, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sentinode.train.loop, "step_seed", cut)
+        with pytest.raises(KeyboardInterrupt):
+            taught("cut", 0.9)
+    for name in ("model.safetensors", "history.csv"):
+        there = (taught("cut", 0.9).folder / name).read_bytes()
+        assert there == (whole.folder / name).read_bytes()
+
+
+def test_memory_that_runs_out_while_teachers_are_asked_is_one_line(
+    teacher: Run, packed: PackedSet, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> torch.Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr(Teachers, "said", full)
+    keys = [*QUICK, f'train.teachers=["{teacher.folder}"]', "train.teachers_see=plain"]
+    with pytest.raises(TrainingError, match="a batch of 64 patches does not fit in memory; close"):
+        train(packed, split, load_config(None, keys), tmp_path / "run", spec=tiny_spec())
 
 
 def test_what_teachers_see_without_a_teacher_is_refused() -> None:

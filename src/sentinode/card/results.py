@@ -71,10 +71,15 @@ def evaluation(known: Known) -> Section:
         return Section("Evaluation data", (Text(gap(NO_REPORT)),))
     rows = report.rows
     same = {True: "yes", False: "no", None: gap("not known")}[known.same_set]
+    views = report.origins.get("predictions", {}).get("orientations", 1)
     table = (
         (
             "Patches",
             f"{rows.reported:,} {rows.said}: {rows.tumour:,} with tumour, {rows.normal:,} normal",
+        ),
+        *(
+            (("Views of each patch", f"{views}, their mean; of one alone nothing is said"),)
+            * (views > 1)
         ),
         ("Slides", f"{rows.slides:,}" if rows.slides else gap("not known to the source")),
         ("Patients and hospitals", gap("not recorded")),

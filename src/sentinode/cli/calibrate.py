@@ -71,6 +71,12 @@ def _of_run(predictions: Predictions, run: Run, path: Path) -> Predictions:
     made_by = predictions.note.get("weights_sha256", run.weights_hash)
     if made_by != run.weights_hash:
         raise InputError(f"{path} was predicted by other weights than {run.folder} holds")
+    if (views := predictions.note.get("orientations", 1)) > 1:
+        typer.echo(
+            f"warning: {path} holds means over {views} views of each patch; the calibration will "
+            "be put upon single views as well, as of `slide`, whose logits are spread otherwise",
+            err=True,
+        )
     return predictions
 
 

@@ -52,7 +52,11 @@ def predict_command(
     ] = None,
     shades: Annotated[
         bool,
-        typer.Option("--shades", help="Mean logit of the patch as it is, paler and darker."),
+        typer.Option(
+            "--shades",
+            help="Mean logit of each view as it is, paler and darker, at threefold cost; helps "
+            "nodenet.",
+        ),
     ] = False,
     config: ConfigFile = None,
     overrides: Overrides = None,

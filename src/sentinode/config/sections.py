@@ -175,7 +175,8 @@ class PredictConfig(Section):
     )
     shades: bool = Field(
         False,
-        description="Mean logit over three shades of each patch: as it is, paler and darker.",
+        description="Mean logit over three shades of each view of a patch, as it is, paler and "
+        "darker, at threefold cost.",
         json_schema_extra=LATER,
     )
     calibrated: bool = Field(

@@ -111,7 +111,7 @@ class TrainConfig(Section):
     teachers_see: Literal["shown", "plain"] = Field(
         "shown",
         description="What teachers are asked about: each patch just as it is shown, every time; or "
-        "once, before the training, the patch as it lies in the set.",
+        "once, each time the training is started, the patch as it lies in the set.",
         json_schema_extra=LATER,
     )
     clip: float | None = Field(

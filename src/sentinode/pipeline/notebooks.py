@@ -181,7 +181,7 @@ def _run(experiment: Experiment, packed: PackedSet, config: Config, out: Path) -
     made_from = hash_json(
         {
             "run": run.record.fingerprint,
-            "config": [config.predict.settings(), config.evaluate.settings()],
+            "config": [config.predict.fingerprint(), config.evaluate.settings()],
             "sentinode": __version__,
         }
     )

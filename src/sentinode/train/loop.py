@@ -33,7 +33,7 @@ from sentinode.train.ranks import Ranks
 from sentinode.train.schedule import learning_rate
 from sentinode.train.scores import Scores, score
 from sentinode.train.state import TrainState
-from sentinode.train.teaching import Teachers
+from sentinode.train.teaching import PLAIN_BATCH, Teachers
 from sentinode.train.tracking import Trackers
 
 __all__ = ["fit"]
@@ -72,7 +72,10 @@ def fit(
     teachers = Teachers(plan.teachers, settings, compute) if plan.teachers else None
     aims = plan.training.labels
     if teachers is not None and settings.teachers_see == "plain":
-        aims = teachers.plain_aims(images, plan.training.rows, aims, plan.spec.preprocess, ranks)
+        rows = plan.training.rows
+        if not finished(state, plan):
+            with a_batch_that_fits(PLAIN_BATCH, 0):
+                aims = teachers.plain_aims(images, rows, aims, plan.spec.preprocess, ranks)
         teachers = None  # all is said
     job = Job(ranks, network, model, optimizer, average, teachers, images, aims, plan, state)
 

@@ -19,7 +19,7 @@ from sentinode.train.augment import interpolated
 from sentinode.train.ranks import Ranks
 from sentinode.types import Preprocess
 
-__all__ = ["Teachers", "start_of", "teachers_of", "weights_behind"]
+__all__ = ["PLAIN_BATCH", "Teachers", "start_of", "teachers_of", "weights_behind"]
 
 PLAIN_BATCH = 64
 
