@@ -25,15 +25,14 @@ from sentinode.core import Progress, provenance
 from sentinode.data.loader import batches
 from sentinode.models import choose_compute, resolve_run
 from sentinode.predict import forward
-from sentinode.predict.orientations import DARKER, PALER
-from sentinode.stain import jitter, optical_density, to_rgb
+from sentinode.predict.orientations import darker, paler
+from sentinode.stain import jitter
 from sentinode.tables import PackedSet, Split
 from sentinode.train.augment import interpolated
 
 View = Callable[[Tensor], Tensor]
 
 BATCH = 64
-WHITE = 256.0
 STAIN, OFFSET = 0.15, 0.04  # a light change, beside those of training
 
 
@@ -56,12 +55,6 @@ def stained(seed: int) -> View:
     return lambda patches: jitter(patches, rng, sigma_alpha=STAIN, sigma_beta=OFFSET)
 
 
-def shaded(degrees: float, gain: float, offset: float) -> View:
-    """Return what turns patches, and changes their optical density."""
-    turned = moved(degrees) if degrees else lambda patches: patches
-    return lambda patches: to_rgb(gain * optical_density(turned(patches), WHITE) + offset, WHITE)
-
-
 def views() -> dict[str, View]:
     """Return every view by name; its draws begin anew, so that all runs see the same."""
     return {
@@ -74,10 +67,10 @@ def views() -> dict[str, View]:
         "2 px right and down": moved(shift=(2, 2)),
         "2 px left and up": moved(shift=(-2, -2)),
         "other stains": stained(0),
-        "paler": shaded(0, PALER, 0),
-        "darker": shaded(0, 1, DARKER),
-        "45 degrees, paler": shaded(45, PALER, 0),
-        "45 degrees, darker": shaded(45, 1, DARKER),
+        "paler": paler,
+        "darker": darker,
+        "45 degrees, paler": lambda patches: paler(moved(45)(patches)),
+        "45 degrees, darker": lambda patches: darker(moved(45)(patches)),
     }
 
 

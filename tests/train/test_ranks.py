@@ -112,12 +112,12 @@ def test_two_processes_give_what_one_gives(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("split")
 @pytest.mark.parametrize("killed", ["0", "1"])
 def test_one_of_two_processes_is_killed_and_the_command_goes_on(
-    packed: PackedSet, split: Split, tmp_path: Path, killed: str
+    packed: PackedSet, tmp_path: Path, killed: str
 ) -> None:
     """With kill -9, after the second epoch; the end is that of two left in peace."""
-    assert split.units
     whole = together(packed, tmp_path / "whole", *RECIPES["everything"])
     dying = SCRIPT.replace(
         "spec=tiny_spec())", "spec=tiny_spec(), after_epoch=lambda row: die(row['epoch']))"

@@ -61,11 +61,10 @@ def test_what_teachers_say_is_learnt_whatever_the_labels(
 def test_teachers_are_asked_once_about_patches_as_they_lie(
     teacher: Run, packed: PackedSet, split: Split, tmp_path: Path
 ) -> None:
-    """However a patch is changed, what is learnt of it is what its teachers said before."""
+    """Where nothing is changed that is what they would have said of what is shown."""
     keys = [*QUICK, f'train.teachers=["{teacher.folder}"]', "train.teacher_share=0.5"]
     plain = [*keys, "train.teachers_see=plain"]
     once = train(packed, split, load_config(None, plain), tmp_path / "once", spec=tiny_spec())
-    # Where nothing is changed it is the same, but for the batches teachers are asked in.
     shown = train(packed, split, load_config(None, keys), tmp_path / "shown", spec=tiny_spec())
     for name, value in once.load().named_parameters():
         assert torch.allclose(value, dict(shown.load().named_parameters())[name], atol=1e-5)

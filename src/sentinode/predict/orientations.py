@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import final
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from sentinode.predict.runtimes import Runtime
 from sentinode.stain import optical_density, to_rgb
 from sentinode.types import UInt8Array
 
-__all__ = ["Angles", "Orientations", "Shades", "seen"]
+__all__ = ["Angles", "Orientations", "Shades", "darker", "paler", "seen"]
 
 AGREEING = 1e-3
 """A spread of logits that is rounding."""
@@ -28,13 +29,45 @@ PALER, DARKER = 0.6, 0.2
 
 def seen(runtime: Runtime, config: PredictConfig) -> Runtime:
     """Return what computes a patch's logit from as many views of it as is asked for."""
-    each = Orientations(runtime) if config.d4 else runtime
+    each: Runtime = Orientations(runtime) if config.d4 else runtime
     each = Angles(each, config.angles) if config.angles > 1 else each
     return Shades(each) if config.shades else each
 
 
+class _Views(Runtime):
+    """The mean logit over several views of each patch.
+
+    Args:
+        runtime: What computes one view.
+        count: Number of views.
+    """
+
+    def __init__(self, runtime: Runtime, count: int) -> None:
+        self._runtime = runtime
+        self.name, self.device = runtime.name, runtime.device
+        self.precision = runtime.precision
+        self.orientations = count * runtime.orientations
+
+    def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
+        """As :meth:`Runtime.logits`."""
+        mean: NDArray[np.float32] = self.each(patches).mean(0, dtype=np.float64).astype(np.float32)
+        return mean
+
+    def each(self, patches: UInt8Array) -> NDArray[np.float32]:
+        """Return the logits of every view, (count, B)."""
+        return np.stack([self._runtime.logits(view) for view in self.views(patches)])
+
+    @abstractmethod
+    def views(self, patches: UInt8Array) -> Iterable[UInt8Array]:
+        """Return the patches under every view."""
+
+    def remarks(self) -> list[str]:
+        """As :meth:`Runtime.remarks`."""
+        return self._runtime.remarks()
+
+
 @final
-class Orientations(Runtime):
+class Orientations(_Views):
     """The mean logit over the eight orientations of each patch.
 
     Args:
@@ -45,20 +78,21 @@ class Orientations(Runtime):
             that takes all orientations for the same has a spread of rounding, and nothing to gain.
     """
 
-    orientations = 8
-
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self.name, self.device = runtime.name, runtime.device
-        self.precision = runtime.precision
+        super().__init__(runtime, 8)
         self.widest: float | None = None
 
-    def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
-        """As :meth:`Runtime.logits`."""
-        each = np.stack([self._runtime.logits(turned) for turned in _turned(patches)])
+    def each(self, patches: UInt8Array) -> NDArray[np.float32]:
+        """As :meth:`_Views.each`; their spread is kept."""
+        each = super().each(patches)
         self.widest = max(self.widest or 0.0, float(np.ptp(each, axis=0).max()))
-        mean: NDArray[np.float32] = each.mean(0, dtype=np.float64).astype(np.float32)
-        return mean
+        return each
+
+    def views(self, patches: UInt8Array) -> Iterator[UInt8Array]:
+        """Flip and turn them."""
+        for flipped in (patches, patches[:, :, ::-1]):
+            for turns in range(4):
+                yield np.ascontiguousarray(np.rot90(flipped, turns, axes=(1, 2)))
 
     def remarks(self) -> list[str]:
         """Say it where the eight orientations of every patch agreed."""
@@ -70,14 +104,8 @@ class Orientations(Runtime):
         ]
 
 
-def _turned(patches: UInt8Array) -> Iterator[UInt8Array]:
-    for flipped in (patches, patches[:, :, ::-1]):
-        for turns in range(4):
-            yield np.ascontiguousarray(np.rot90(flipped, turns, axes=(1, 2)))
-
-
 @final
-class Angles(Runtime):
+class Angles(_Views):
     """The mean logit over several angles, evenly within a right angle, the rim mirrored.
 
     Args:
@@ -86,24 +114,16 @@ class Angles(Runtime):
     """
 
     def __init__(self, runtime: Runtime, count: int) -> None:
-        self._runtime, self._degrees = runtime, [90 * k / count for k in range(count)]
-        self.name, self.device = runtime.name, runtime.device
-        self.precision = runtime.precision
-        self.orientations = count * runtime.orientations
+        super().__init__(runtime, count)
+        self._degrees = [90 * k / count for k in range(count)]
 
-    def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
-        """As :meth:`Runtime.logits`."""
-        each = np.stack([self._runtime.logits(_rotated(patches, a)) for a in self._degrees])
-        mean: NDArray[np.float32] = each.mean(0, dtype=np.float64).astype(np.float32)
-        return mean
-
-    def remarks(self) -> list[str]:
-        """As :meth:`Runtime.remarks`."""
-        return self._runtime.remarks()
+    def views(self, patches: UInt8Array) -> Iterator[UInt8Array]:
+        """Turn them."""
+        return (_rotated(patches, degrees) for degrees in self._degrees)
 
 
 @final
-class Shades(Runtime):
+class Shades(_Views):
     """The mean logit over three shades of each patch: as it is, paler, and darker.
 
     Args:
@@ -111,28 +131,22 @@ class Shades(Runtime):
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self.name, self.device = runtime.name, runtime.device
-        self.precision = runtime.precision
+        super().__init__(runtime, 3)
         self.shades = 3
-        self.orientations = self.shades * runtime.orientations
 
-    def logits(self, patches: UInt8Array) -> NDArray[np.float32]:
-        """As :meth:`Runtime.logits`."""
-        each = np.stack([self._runtime.logits(shade) for shade in _shades(patches)])
-        mean: NDArray[np.float32] = each.mean(0, dtype=np.float64).astype(np.float32)
-        return mean
-
-    def remarks(self) -> list[str]:
-        """As :meth:`Runtime.remarks`."""
-        return self._runtime.remarks()
+    def views(self, patches: UInt8Array) -> Iterable[UInt8Array]:
+        """Change their optical density."""
+        return patches, paler(patches), darker(patches)
 
 
-def _shades(patches: UInt8Array) -> Iterator[UInt8Array]:
-    yield patches
-    density = optical_density(patches, WHITE)
-    yield to_rgb(PALER * density, WHITE)
-    yield to_rgb(density + DARKER, WHITE)
+def paler(patches: Any) -> Any:
+    """Return uint8 patches (N, H, W, 3), RGB, on any device, at 0.6 of their optical density."""
+    return to_rgb(PALER * optical_density(patches, WHITE), WHITE)
+
+
+def darker(patches: Any) -> Any:
+    """Return uint8 patches (N, H, W, 3), RGB, on any device, 0.2 denser everywhere."""
+    return to_rgb(optical_density(patches, WHITE) + DARKER, WHITE)
 
 
 def _rotated(patches: UInt8Array, degrees: float) -> UInt8Array:

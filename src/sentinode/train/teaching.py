@@ -98,7 +98,6 @@ class Teachers:
         for network in self._networks:
             compute.place(network)
 
-    @torch.no_grad()
     def aims(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return what is to be learnt, float (B,) in 0..1.
 
