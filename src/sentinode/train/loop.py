@@ -72,11 +72,7 @@ def fit(
     teachers = Teachers(plan.teachers, settings, compute) if plan.teachers else None
     aims = plan.training.labels
     if teachers is not None and settings.teachers_see == "plain":
-        rows = plan.training.rows
-        if not finished(state, plan):
-            with a_batch_that_fits(PLAIN_BATCH, 0):
-                aims = teachers.plain_aims(images, rows, aims, plan.spec.preprocess, ranks)
-        teachers = None  # all is said
+        aims, teachers = said_beforehand(teachers, images, state, plan, ranks), None
     job = Job(ranks, network, model, optimizer, average, teachers, images, aims, plan, state)
 
     total = settings.epochs * len(plan.training)
@@ -124,6 +120,22 @@ def shown_images(packed: PackedSet, plan: Plan, network: Network) -> NDArray[Any
         return packed.images
     rows = np.concatenate([plan.training.rows, plan.validation.rows])
     return cached_features(network, plan.spec, packed, rows, plan.compute)
+
+
+def said_beforehand(
+    teachers: Teachers,
+    images: NDArray[Any] | Tensor,
+    state: TrainState,
+    plan: Plan,
+    ranks: Ranks,
+) -> NDArray[np.float32]:
+    """Return what is learnt of each training patch, its teachers asked about it as it is."""
+    training = plan.training
+    if finished(state, plan):  # nothing is left to learn
+        return training.labels
+    preprocess = plan.spec.preprocess
+    with a_batch_that_fits(PLAIN_BATCH, 0):
+        return teachers.plain_aims(images, training.rows, training.labels, preprocess, ranks)
 
 
 @final
