@@ -10,7 +10,10 @@ SIDE = 32
 
 
 def tiny_encoder(folder: Path, kind: str = "dinov2", seed: int = 0) -> Path:
-    """Save a ViT, DINOv2 (with or without registers), DINOv3 or ConvNeXt of few weights."""
+    """Save an encoder of few weights.
+
+    ``registers`` is a DINOv2 with such; ``clip`` has an encoder of text beside that of images.
+    """
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -38,6 +41,26 @@ def tiny_encoder(folder: Path, kind: str = "dinov2", seed: int = 0) -> Path:
             transformers.ConvNextConfig,
             transformers.ConvNextModel,
             {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2, "image_size": SIDE},
+        ),
+    }
+    small = shared | {"intermediate_size": 32}
+    models |= {
+        "deit": (transformers.DeiTConfig, transformers.DeiTModel, small),
+        "mae": (transformers.ViTMAEConfig, transformers.ViTMAEModel, small),
+        "beit": (transformers.BeitConfig, transformers.BeitModel, small),
+        "clip": (
+            transformers.CLIPConfig,
+            transformers.CLIPModel,
+            {
+                "vision_config": small,
+                "text_config": {
+                    "hidden_size": 16,
+                    "intermediate_size": 32,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "vocab_size": 20,
+                },
+            },
         ),
     }
     config, model, settings = models[kind]

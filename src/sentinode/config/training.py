@@ -35,7 +35,7 @@ class ModelConfig(Section):
     pooling: Literal["auto", "cls", "mean", "cls+mean"] = Field(
         "auto",
         description="Features of an encoder: class token, mean over the patch, or both; auto takes "
-        "what it was published with.",
+        "what is known of it or its configuration says, else the class token where it has one.",
     )
     input_size: int | None = Field(
         None, ge=16, le=1024, description="Side in px an encoder sees; none takes its own."

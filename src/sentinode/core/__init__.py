@@ -18,7 +18,7 @@ from sentinode.core.names import folder_names, nearest, unknown_name
 from sentinode.core.progress import Progress
 from sentinode.core.provenance import Provenance, processor_name, provenance
 from sentinode.core.shipped import run_folder, weight_names
-from sentinode.core.validation import first_fault
+from sentinode.core.validation import first_fault, first_line
 from sentinode.core.watch import Watch, anonymous_memory
 from sentinode.core.workers import Workers, cores, spread
 
@@ -31,6 +31,7 @@ __all__ = [
     "atomic_path",
     "cores",
     "first_fault",
+    "first_line",
     "folder_lock",
     "folder_names",
     "hash_bytes",

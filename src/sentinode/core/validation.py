@@ -1,10 +1,10 @@
-"""What pydantic found wrong, for a message of one line."""
+"""What was found wrong, for a message of one line."""
 
 from __future__ import annotations
 
 from pydantic import ValidationError
 
-__all__ = ["first_fault"]
+__all__ = ["first_fault", "first_line"]
 
 
 def first_fault(error: ValidationError, *, within: str = "", got: bool = False) -> str:
@@ -19,3 +19,8 @@ def first_fault(error: ValidationError, *, within: str = "", got: bool = False) 
     where = ".".join(str(part) for part in (*filter(None, [within]), *first["loc"]))
     said = f"{where}: {first['msg']}" if where else first["msg"]
     return f"{said}, got {first['input']!r}" if got else said
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -22,6 +22,7 @@ FOLDER = "features"
 BATCH = 32
 """Patches at once. A last, smaller batch is filled up: sizes shape the last bits."""
 BATCHES_BETWEEN_NOTES = 16
+WHAT_IT_IS = ("library", "architecture", "arguments", "weights_sha256")
 
 
 def cached_features(
@@ -33,9 +34,9 @@ def cached_features(
 ) -> NDArray[np.float32]:
     """Return the features of a set's patches, computing those that are not there yet.
 
-    They lie in ``SET/features/KEY.npy``, where the key stands for the encoder's weights, how it is
-    used, the set's pixels, device and precision; ``KEY.done.npy`` says which are there. Cut short,
-    it goes on after the last note; two processes wait for each other.
+    They lie in ``SET/features/KEY.npy``, where the key stands for the encoder, its weights and how
+    it is used, the set's pixels, device and precision; ``KEY.done.npy`` says which are there. Cut
+    short, it goes on after the last note; two processes wait for each other.
 
     Args:
         network: On ``compute.device``.
@@ -70,9 +71,9 @@ def cached_features(
 
 def _key(spec: ModelSpec, packed: PackedSet, compute: Compute) -> str:
     origin = spec.args["origin"]
-    weights = origin["weights_sha256"] if isinstance(origin, dict) else None
+    assert isinstance(origin, dict)
     made_from = {
-        "weights": weights,
+        "encoder": {name: origin[name] for name in WHAT_IT_IS},
         "pooling": spec.args["pooling"],
         "input_size": spec.args["input_size"],
         "preprocess": spec.preprocess.model_dump(mode="json"),

@@ -15,12 +15,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sentinode.core import require
+from sentinode.core import first_line, require
 from sentinode.errors import CheckpointError, InputError
 
 __all__ = ["Backbone", "make_backbone", "read_weights"]
 
-LAST_BLOCKS = ("layers", "encoder.layers", "encoder.layer", "model.layer", "blocks")
+LAST_BLOCKS = (
+    *("layers", "encoder.layers", "encoder.layer", "model.layer", "blocks"),
+    "vision_model.encoder.layers",
+)
+CLASS_TOKENS = ("cls_token", "class_embedding")
 CLASSIFIERS = ("head.", "fc.", "classifier.", "class_layers.", "head_dist.")
 NEVER = (
     *("auto_map", "attn_implementation", "quantization_config"),
@@ -85,14 +89,21 @@ class TransformersBackbone(Backbone):
         self.prefix = prefix
         takes = inspect.signature(model.forward).parameters
         self._more = {"interpolate_pos_encoding": True} if _INTERPOLATE in takes else {}
+        self._shuffles = MASKED in takes
+        self._patch = int(getattr(model.config, "patch_size", 1)) if self._shuffles else 1
 
     def raw(self, images: Tensor) -> Tensor:
         """Return the last hidden state."""
-        state: Tensor = self.model(pixel_values=images, **self._more).last_hidden_state
+        more: dict[str, Any] = dict(self._more)
+        if self._shuffles:  # a masked autoencoder lays its tokens by this noise, rising
+            count = math.prod(side // self._patch for side in images.shape[2:])
+            more[MASKED] = torch.arange(float(count), device=images.device).expand(len(images), -1)
+        state: Tensor = self.model(pixel_values=images, **more).last_hidden_state
         return state
 
 
 _INTERPOLATE = "interpolate_pos_encoding"
+MASKED = "noise"
 
 
 @final
@@ -169,8 +180,9 @@ def read_weights(backbone: Backbone, library: str, folder: Path, files: list[Pat
         else:
             state = {name: t for file in files for name, t in load_file(file).items()}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{folder}: the encoder's weights are damaged: {first}") from error
+        raise CheckpointError(
+            f"{folder}: the encoder's weights are damaged: {first_line(error)}"
+        ) from error
     wanted = backbone.model.state_dict()
     state = {n: t for n, t in state.items() if n in wanted or not n.startswith(CLASSIFIERS)}
     for name in sorted(wanted.keys() | state.keys()):
@@ -202,17 +214,27 @@ def _transformers(architecture: str, arguments: Mapping[str, Any]) -> Backbone:
         raise InputError(f"transformers {library.__version__} has no model type {architecture!r}")
     try:
         config = known[architecture](**arguments)
+        if hasattr(config, "mask_ratio"):
+            config.mask_ratio = 0.0  # a masked autoencoder shows its encoder a quarter, at random
         model = library.AutoModel.from_config(
             config, trust_remote_code=False, **_without_pooler(library, config)
         )
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"transformers cannot build {architecture!r}: {error}") from error
-    prefix = 0
-    patch = getattr(config, "patch_size", None)
-    embeddings = getattr(model, "embeddings", None)
-    if isinstance(patch, int) and hasattr(embeddings, "cls_token"):
-        prefix = 1 + int(getattr(config, "num_register_tokens", 0) or 0)
-    return TransformersBackbone(model.float(), prefix)
+    except Exception as error:  # a stranger's configuration, a library's code
+        raise InputError(
+            f"transformers cannot build {architecture!r}: {first_line(error)}"
+        ) from error
+    return TransformersBackbone(model.float(), _tokens_before(model, config))
+
+
+def _tokens_before(model: Any, config: Any) -> int:
+    """Count the tokens that come before those of the map: class, distillation, registers."""
+    embeddings = getattr(getattr(model, "vision_model", model), "embeddings", None)
+    if not isinstance(getattr(config, "patch_size", None), int):
+        return 0
+    if not any(hasattr(embeddings, name) for name in CLASS_TOKENS):
+        return 0
+    distilled = hasattr(embeddings, "distillation_token")
+    return 1 + distilled + int(getattr(config, "num_register_tokens", 0) or 0)
 
 
 def _without_pooler(library: Any, config: Any) -> dict[str, bool]:
@@ -262,7 +284,7 @@ def _timm(architecture: str, arguments: Mapping[str, Any]) -> Backbone:
         timm = require("timm", extra="encoders", purpose="an encoder of timm")
     except RuntimeError as error:  # torchvision of another build than PyTorch
         raise InputError(
-            f"timm cannot be imported ({str(error).splitlines()[0]}); install torchvision of the "
+            f"timm cannot be imported ({first_line(error)}); install torchvision of the "
             "same build as PyTorch"
         ) from error
     if architecture not in timm.list_models(include_tags=False):

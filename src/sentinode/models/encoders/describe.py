@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from sentinode.config import ModelConfig
+from sentinode.core import first_line
 from sentinode.errors import InputError
 from sentinode.models.encoders.backbone import make_backbone
-from sentinode.models.encoders.known import IMAGENET_MEAN, IMAGENET_STD
+from sentinode.models.encoders.known import IMAGENET_MEAN, IMAGENET_STD, Pooling
 from sentinode.models.encoders.network import BUILDER
-from sentinode.models.encoders.source import Source, find
+from sentinode.models.encoders.source import CONFIG, PREPROCESSOR, Source, find
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
 
@@ -49,7 +52,7 @@ def encoder_spec(settings: ModelConfig) -> ModelSpec:
     known = source.known if source else None
     pooling = settings.pooling
     if pooling == "auto":
-        pooling = known.pooling if known else ("cls" if has_class else "mean")
+        pooling = known.pooling if known else _pooling(source, has_class)
     mean, std = _normalisation(source)
     return ModelSpec(
         name=_plain(name, settings.mode),
@@ -79,7 +82,7 @@ def _origin(name: str, source: Source | None, settings: ModelConfig) -> dict[str
     elif known is not None and known.library == "timm":
         library, architecture, arguments = "timm", known.architecture, dict(known.arguments)
     elif "model_type" in config:
-        library, architecture = "transformers", str(config["model_type"])
+        library, (architecture, config) = "transformers", _looking(config)
         arguments = {
             k: v for k, v in config.items() if k not in NOT_ARGUMENTS and not k.startswith("_")
         }
@@ -98,12 +101,32 @@ def _origin(name: str, source: Source | None, settings: ModelConfig) -> dict[str
     }
 
 
+def _looking(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return model type and configuration of what looks at images, of two encoders the one."""
+    kind, own = str(config["model_type"]), config.get("vision_config")
+    if not isinstance(own, dict):
+        return kind, config
+    return str(own.get("model_type") or f"{kind}_vision_model"), own
+
+
+def _pooling(source: Source | None, has_class: bool) -> Pooling:
+    """Return what an encoder's configuration says, or else the class token where there is one."""
+    config = source.config if source else {}
+    says_mean = config.get("use_mean_pooling") is True or "avg" in (
+        config.get("global_pool"),
+        config.get("model_args", {}).get("global_pool"),
+    )
+    return "cls" if has_class and not says_mean else "mean"
+
+
 def _size(source: Source | None) -> int:
     if source is None:
         return STANDARD_SIZE
     if source.known is not None:
         return source.known.input_size
     config = source.config
+    if "model_type" in config:
+        config = _looking(config)[1]
     size = config.get("image_size", config.get("pretrained_cfg", {}).get("input_size"))
     if isinstance(size, list):
         size = size[-1]
@@ -114,14 +137,42 @@ def _normalisation(source: Source | None) -> tuple[tuple[float, ...], tuple[floa
     """Return mean and deviation: known, the encoder's own, or ImageNet's."""
     if source is not None and source.known is not None:
         return source.known.mean, source.known.std
-    if source is not None:
-        timms = source.config.get("pretrained_cfg", {})
-        if "mean" in timms and "std" in timms:
-            return tuple(timms["mean"]), tuple(timms["std"])
-        own = source.preprocessor
-        if "image_mean" in own and "image_std" in own:
-            return tuple(own["image_mean"]), tuple(own["image_std"])
-    return IMAGENET_MEAN, IMAGENET_STD
+    if source is None:
+        return IMAGENET_MEAN, IMAGENET_STD
+    path, own, names = PREPROCESSOR, source.preprocessor, ("image_mean", "image_std")
+    timms = source.config.get("pretrained_cfg", {})
+    if "mean" in timms and "std" in timms:
+        path, own, names = CONFIG, timms, ("mean", "std")
+    if not own:
+        return IMAGENET_MEAN, IMAGENET_STD
+    where = source.folder / path
+    _refuse_other_pixels(own, where)
+    if not own.get("do_normalize", any(name in own for name in names)):
+        return (0.0,) * 3, (1.0,) * 3
+    mean, std = (_three(own.get(name), f"{where}: {name}") for name in names)
+    if min(std) <= 0:
+        raise InputError(f"{where}: expected deviations above 0, got {own[names[1]]}")
+    return mean, std
+
+
+def _refuse_other_pixels(own: dict[str, Any], path: Path) -> None:
+    """Refuse what is done to pixels beside mean and deviation of colours in 0..1."""
+    if own.get("do_flip_channel_order"):
+        raise InputError(f"{path}: the encoder takes blue before red, which is not supported")
+    factor = own.get("rescale_factor", 1 / 255) if own.get("do_rescale", True) else 1.0
+    if not (isinstance(factor, int | float) and math.isclose(factor, 1 / 255, rel_tol=1e-3)):
+        raise InputError(
+            f"{path}: the encoder takes pixels times {factor}, expected 1/255 (colours in 0..1)"
+        )
+
+
+def _three(values: Any, what: str) -> tuple[float, ...]:
+    """Return one number for each colour."""
+    numbers = [values] * 3 if isinstance(values, int | float) else values
+    good = isinstance(numbers, list) and len(numbers) == 3
+    if not good or not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
+        raise InputError(f"{what}: expected three numbers, got {values!r}")
+    return tuple(map(float, numbers))
 
 
 def _tried(origin: dict[str, Any], size: int) -> tuple[int, bool]:
@@ -130,10 +181,12 @@ def _tried(origin: dict[str, Any], size: int) -> tuple[int, bool]:
         encoder = make_backbone(origin["library"], origin["architecture"], origin["arguments"])
         try:
             special, grid = encoder.eval()(torch.empty(1, 3, size, size))
-        except (RuntimeError, ValueError, AssertionError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
+        except InputError as error:
+            raise InputError(f"{origin['name']}: {error}") from error
+        except Exception as error:  # a stranger's configuration, a library's code
             raise InputError(
-                f"{origin['name']} takes no images of {size} px ({first}); set model.input_size"
+                f"{origin['name']} takes no images of {size} px ({first_line(error)}); set "
+                "model.input_size"
             ) from error
     return grid.shape[1], special.shape[1] > 0
 

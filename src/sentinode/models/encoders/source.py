@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from sentinode.core import hash_file, hash_json, read_json, require, unknown_name
+from sentinode.core import first_line, hash_file, hash_json, read_json, require, unknown_name
 from sentinode.errors import CheckpointError, InputError, MissingInputError, NetworkError
 from sentinode.models.encoders.known import KNOWN, KnownEncoder
 
@@ -196,9 +196,9 @@ def fetch(name: str) -> Source:
     except client.errors.RepositoryNotFoundError as error:
         raise NetworkError(f"there is no repository {repository}, or it is not yours") from error
     except (OSError, client.errors.HfHubHTTPError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise NetworkError(
-            f"{repository} cannot be fetched ({first}); the same command goes on with it"
+            f"{repository} cannot be fetched ({first_line(error)}); the same command goes on "
+            "with it"
         ) from error
     finally:
         hub()
