@@ -42,6 +42,13 @@ def test_the_map_that_made_the_labels_is_found() -> None:
     assert stairs.apply(logits) == pytest.approx(expit(0.5 * logits + 0.5), abs=0.06)
 
 
+def test_a_staircase_ends_short_of_certainty() -> None:
+    given = predictions(slope=2.0)
+    found = fitted(given, "isotonic")
+    ends = found.apply(np.array([-99.0, 99.0]))
+    assert ends == pytest.approx([1 / 6002, 6001 / 6002], rel=1e-9)
+
+
 def test_no_other_temperature_lowers_the_log_loss() -> None:
     given = predictions(slope=0.6)
     y = given.frame["label"].to_numpy(np.int64)

@@ -22,7 +22,7 @@ def test_the_odds_are_the_geometric_mean_of_the_members_odds() -> None:
     odds = frame["probability"] / (1 - frame["probability"])
     assert frame["id"].tolist() == ["x", "y", "z"]
     assert odds[:2].tolist() == pytest.approx([np.sqrt(1 * 9), np.sqrt(4 * 0.25)], rel=1e-5)
-    assert 0 < frame["probability"][2] < 0.5  # certainty of one is not the last word
+    assert 0 < frame["probability"][2] < 0.5
     assert frame["label"].tolist() == [0, 1, 0]
     assert found.note["model"] == "ensemble of a, b"
 

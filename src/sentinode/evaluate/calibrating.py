@@ -94,7 +94,10 @@ def made_worse(calibration: Calibration) -> tuple[str, ...]:
 
 def _fit(method: CalibrationMethod, z: FloatArray, y: IntArray) -> dict[str, Any]:
     if method == "isotonic":
-        stairs = IsotonicRegression(increasing=True, out_of_bounds="clip").fit(z, y)
+        least = 1 / (len(y) + 2)  # rule of succession: so many patches prove no 0 and no 1
+        stairs = IsotonicRegression(
+            y_min=least, y_max=1 - least, increasing=True, out_of_bounds="clip"
+        ).fit(z, y)
         pairs = zip(stairs.X_thresholds_.tolist(), stairs.y_thresholds_.tolist(), strict=True)
         return {"knots": tuple(pairs)}
     apart = z[y == 1].min() >= (0.0 if method == "temperature" else z[y == 0].max())
