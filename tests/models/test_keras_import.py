@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from sentinode.cli.main import app
 from sentinode.errors import CheckpointError, InputError, MissingInputError
-from sentinode.models import choose_compute, import_keras
+from sentinode.models import Run, choose_compute, import_keras
 from sentinode.predict import forward
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -143,6 +143,25 @@ def outside(path: Path) -> None:
         group[name] = h5py.ExternalLink("/etc/passwd", "/")
 
 
+def weights_elsewhere(path: Path) -> None:
+    """All weights in another file of Keras."""
+    other = path.with_name("other.h5")
+    shutil.copy(path, other)
+    with h5py.File(path, "r+") as file:
+        del file["model_weights"]
+        file["model_weights"] = h5py.ExternalLink(str(other), "/model_weights")
+
+
+def layer_elsewhere(path: Path) -> None:
+    """The weights of one layer in another file of Keras."""
+    other = path.with_name("other.h5")
+    shutil.copy(path, other)
+    with h5py.File(path, "r+") as file:
+        name = first_array(file)[0].name
+        del file[name]
+        file[name] = h5py.ExternalLink(str(other), name)
+
+
 def external(path: Path) -> None:
     """Weights whose bytes are those of another file."""
     with h5py.File(path, "r+") as file:
@@ -172,6 +191,8 @@ def not_numbers(path: Path) -> None:
         (lambda p: p.write_bytes(p.read_bytes()[:9000]), "is damaged"),
         (lambda p: p.write_bytes(b"\x80\x04pickle"), r"is no file of Keras: expected HDF5"),
         (outside, "is damaged"),
+        (weights_elsewhere, "model_weights lies in another file, refused"),
+        (layer_elsewhere, "conv2d.* lies in another file, refused"),
         (external, "takes its values from another file"),
         (not_numbers, "holds values that are no numbers"),
     ],
@@ -183,6 +204,78 @@ def test_damaged_and_hostile_files(
     shutil.copy(GOLDEN / "first-keras3.h5", path)
     damage(path)
     with pytest.raises(CheckpointError, match=message):
+        import_keras(path, tmp_path / "run")
+
+
+def test_a_layer_elsewhere_in_a_zip_is_refused(tmp_path: Path) -> None:
+    path, inner, other = (tmp_path / name for name in ("m.keras", "w.h5", "other.h5"))
+    with zipfile.ZipFile(GOLDEN / "first-keras3.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    inner.write_bytes(parts["model.weights.h5"])
+    shutil.copy(inner, other)
+    with h5py.File(inner, "r+") as file:
+        del file["layers/conv2d"]
+        file["layers/conv2d"] = h5py.ExternalLink(str(other), "/layers/conv2d")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in (parts | {"model.weights.h5": inner.read_bytes()}).items():
+            archive.writestr(name, data)
+    with pytest.raises(CheckpointError, match="conv2d lies in another file"):
+        import_keras(path, tmp_path / "run")
+
+
+def test_damaged_bytes_in_a_zip_and_no_layers_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(GOLDEN / "first-keras3.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+        start = archive.getinfo("model.weights.h5").header_offset
+    whole = bytearray(path.read_bytes())
+    whole[start + 60 : start + 90] = bytes(30)
+    path.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        import_keras(path, tmp_path / "run")
+    empty = edited("first-keras3.h5", tmp_path / "model.h5", lambda layers: layers.clear())
+    with pytest.raises(CheckpointError, match="is damaged"):
+        import_keras(empty, tmp_path / "run")
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_that_is_none_leaves_the_run_that_is_there(tmp_path: Path, mpp: float) -> None:
+    golden, out = GOLDEN / "first-keras3.h5", tmp_path / "run"
+    run = import_keras(golden, out)
+    with pytest.raises(InputError, match=r"mpp is a size in µm above 0, got"):
+        import_keras(golden, out, mpp=mpp, force=True)
+    assert Run.open(out).weights_hash == run.weights_hash
+
+
+def test_names_may_be_long_and_in_any_script(tmp_path: Path) -> None:
+    def renamed(layers: list[dict[str, Any]]) -> None:
+        for layer in layers[1:3]:
+            layer["config"]["name"] += "_größe"
+        text = json.dumps(layers, ensure_ascii=False)
+        for layer in layers[1:3]:
+            new = layer["config"]["name"]
+            text = text.replace(f'["{new.removesuffix("_größe")}"', f'["{new}"')
+        layers[:] = json.loads(text)
+
+    path = edited("odd-keras3.h5", tmp_path / "odd-keras3.h5", renamed)
+    with h5py.File(path, "r+") as file:
+        layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+        for layer in layers[1:3]:
+            new = layer["config"]["name"]
+            file["model_weights"].move(new.removesuffix("_größe"), new)
+    run = import_keras(path, tmp_path / "run")
+    long = shutil.copy(path, tmp_path / ("a" * 200 + ".h5"))
+    assert import_keras(Path(long), tmp_path / "c").spec.name == "keras-" + "a" * 100
+    assert run.weights_hash == import_keras(GOLDEN / "odd-keras3.h5", tmp_path / "b").weights_hash
+
+
+def test_an_image_that_is_too_small_is_said(tmp_path: Path) -> None:
+    change = config("InputLayer", batch_shape=[None, 6, 6, 3])
+    path = edited("first-keras3.h5", tmp_path / "model.h5", change)
+    with pytest.raises(InputError, match=r"size: Input should be greater than or equal to 8"):
         import_keras(path, tmp_path / "run")
 
 
@@ -202,6 +295,13 @@ def test_a_run_is_replaced_only_by_asking(tmp_path: Path) -> None:
         import_keras(GOLDEN / "second-keras3.keras", tmp_path / "run")
     run = import_keras(GOLDEN / "second-keras3.keras", tmp_path / "run", force=True)
     assert run.spec.name == "keras-second-keras3"
+
+
+def test_a_calibration_does_not_outlive_its_run(tmp_path: Path) -> None:
+    import_keras(GOLDEN / "first-keras3.keras", tmp_path / "run")
+    (tmp_path / "run" / "calibration.json").write_text("{}")
+    run = import_keras(GOLDEN / "second-keras3.keras", tmp_path / "run", force=True)
+    assert run.calibration() is None
 
 
 def test_command(tmp_path: Path) -> None:

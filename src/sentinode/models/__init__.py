@@ -27,12 +27,22 @@ from sentinode.models.registry import (
     spec,
     spec_for,
 )
-from sentinode.models.run import HISTORY_FILE, RECORD_FILE, Run, RunRecord, read_record, resolve_run
+from sentinode.models.run import (
+    CONFIG_FILE,
+    HISTORY_FILE,
+    RECORD_FILE,
+    Run,
+    RunRecord,
+    forget_run,
+    read_record,
+    resolve_run,
+)
 from sentinode.models.sequential import SequentialNetwork, build_sequential
 from sentinode.models.spec import ModelSpec, build, new_network
 from sentinode.models.summary import LayerSummary, ModelSummary, has_unused_weights, summarise
 
 __all__ = [
+    "CONFIG_FILE",
     "ENCODER",
     "HISTORY_FILE",
     "RECORD_FILE",
@@ -56,6 +66,7 @@ __all__ = [
     "deterministic",
     "flat_network",
     "folded",
+    "forget_run",
     "has_unused_weights",
     "import_keras",
     "load_checkpoint",

@@ -11,6 +11,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -28,6 +29,11 @@ __all__ = ["KerasLayer", "KerasModel", "read_keras"]
 
 LARGEST_BYTES = 2 * 2**30
 CHAINS = ("Sequential", "Functional", "Model")
+DAMAGED = (
+    *(OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What the readers of JSON, zip and HDF5 raise of bytes that are not as they should be."""
 
 
 @final
@@ -84,7 +90,7 @@ def read_keras(path: Path) -> KerasModel:
             return _from_hdf5(path)
     except InputError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise CheckpointError(
             f"{path} is damaged, or no model that Keras saved: {error}"
         ) from error
@@ -99,12 +105,14 @@ def _from_hdf5(path: Path) -> KerasModel:
                 "save_weights"
             )
         config = _json(file.attrs["model_config"])
-        weights = file["model_weights"]
+        weights = _own(file, "model_weights", path)
+        if weights is None:
+            raise CheckpointError(f"{path} holds no weights of its model")
         described = _described(config, path)
         layers = []
         for layer in described:
             name = layer["config"]["name"]
-            group = weights.get(name)
+            group = _own(weights, name, path)
             names = [] if group is None else [_text(n) for n in group.attrs["weight_names"]]
             arrays = tuple(_array(group, each, path) for each in names)
             layers.append(KerasLayer(layer["class_name"], layer["config"], arrays))
@@ -122,10 +130,9 @@ def _from_zip(path: Path) -> KerasModel:
         stored: AbstractContextManager[Any] = nullcontext(archive.read("model.weights.h5"))
     described = _described(config, path)
     with stored as data, h5py.File(io.BytesIO(data)) as file:
-        weights = next(
-            (file[n] for n in ("layers", "_layer_checkpoint_dependencies") if n in file), file
-        )
-        groups = _groups(weights, described)
+        places = ("layers", "_layer_checkpoint_dependencies")
+        weights = next((_own(file, name, path) for name in places if name in file), file)
+        groups = _groups(weights, described, path)
         layers = [
             KerasLayer(layer["class_name"], layer["config"], _numbered(group, path))
             for layer, group in zip(described, groups, strict=True)
@@ -133,11 +140,11 @@ def _from_zip(path: Path) -> KerasModel:
     return _model(version, layers, config, path)
 
 
-def _groups(weights: Any, described: list[dict[str, Any]]) -> list[Any]:
+def _groups(weights: Any, described: list[dict[str, Any]], path: Path) -> list[Any]:
     """Find each layer's arrays: a class is counted, unless the group says whose it is."""
     by_name = {}
     for key in weights:
-        stored = weights[key].get("vars")
+        stored = _own(_own(weights, key, path), "vars", path)
         if stored is not None and "name" in stored.attrs:
             by_name[_text(stored.attrs["name"])] = stored
     counts: Counter[str] = Counter()
@@ -146,9 +153,16 @@ def _groups(weights: Any, described: list[dict[str, Any]]) -> list[Any]:
         kind = _snake(layer["class_name"])
         key = kind if not counts[kind] else f"{kind}_{counts[kind]}"
         counts[kind] += 1
-        counted = weights[key].get("vars") if key in weights else None
+        counted = _own(weights[key], "vars", path) if key in weights else None
         found.append(by_name.get(layer["config"]["name"], counted))
     return found
+
+
+def _own(group: h5py.Group, name: str, path: Path) -> Any:
+    """Return what a group holds of that name, None where there is nothing; no other file's."""
+    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+        raise CheckpointError(f"{path}: {name} lies in another file, refused")
+    return group.get(name)
 
 
 def _numbered(group: Any, path: Path) -> tuple[NDArray[np.float32], ...]:
@@ -194,7 +208,8 @@ def _described(config: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
 def _sources(layer: Mapping[str, Any]) -> list[str]:
     """Names of the layers that feed a layer of a Functional model, as Keras 2 or 3 stores them."""
     return re.findall(
-        r'"keras_history": \["([^"]+)"|\[\["([^"]+)", \d+, \d+', json.dumps(layer["inbound_nodes"])
+        r'"keras_history": \["([^"]+)"|\[\["([^"]+)", \d+, \d+',
+        json.dumps(layer["inbound_nodes"], ensure_ascii=False),
     )
 
 
@@ -205,6 +220,8 @@ def _in_order(layers: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: its layers branch; only chains of layers can be imported")
     while chain[-1]["config"]["name"] in behind:
         chain.append(behind[chain[-1]["config"]["name"]])
+    if len(chain) != len(layers):
+        raise InputError(f"{path}: its layers are not one chain; only such can be imported")
     return chain
 
 

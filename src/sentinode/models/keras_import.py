@@ -17,7 +17,7 @@ from sentinode.core import first_fault, folder_lock, hash_file, hash_json, prove
 from sentinode.errors import InputError
 from sentinode.models.checkpoint import SPEC_FILE, WEIGHTS_FILE, save_checkpoint
 from sentinode.models.keras_file import KerasLayer, KerasModel, read_keras
-from sentinode.models.run import RECORD_FILE, Run, RunRecord
+from sentinode.models.run import RECORD_FILE, Run, RunRecord, forget_run
 from sentinode.models.sequential import (
     Activation,
     BatchNorm,
@@ -39,6 +39,7 @@ Pixels = Literal["auto", "0-1", "0-255"]
 SCALED_DOWN = 0.1
 """A Rescaling below this is taken to bring 0..255 down."""
 
+LONGEST_STEM = 100
 ENDS = ("linear", "sigmoid", "softmax")
 
 
@@ -72,7 +73,7 @@ def import_keras(
     with folder_lock(out):
         if (out / RECORD_FILE).is_file() and not force:
             raise InputError(f"{out} holds a run; choose another --out, or replace it with --force")
-        (out / RECORD_FILE).unlink(missing_ok=True)
+        forget_run(out)
         save_checkpoint(out, spec, state)
         config = {"model": spec.model_dump(mode="json"), "keras": model.version}
         inputs = {"keras": hash_file(path)}
@@ -100,6 +101,8 @@ class _Translation:
                 f"{path} takes images of {height}×{width}×{channels}; expected square ones of 1 or "
                 "3 channels"
             )
+        if not 0 < mpp < float("inf"):
+            raise InputError(f"mpp is a size in µm above 0, got {mpp}")
         self.path, self.mpp, self.size, self.channels = path, mpp, height, channels
         # input = (uint8 / 255 - mean) / std = uint8 * scale + offset
         if pixels == "auto":
@@ -148,16 +151,19 @@ class _Translation:
             raise InputError(f"{self.path}: it has no convolution")
         std = 1 / (255 * self.scale)
         gray = self.channels == 1
-        preprocess = Preprocess(
-            size=self.size,
-            mpp=self.mpp,
-            channels="gray" if gray else "rgb",
-            mean=(-self.offset * std,) * self.channels,
-            std=(std,) * self.channels,
-        )
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", self.path.stem).strip("-.") or "model"
+        try:
+            preprocess = Preprocess(
+                size=self.size,
+                mpp=self.mpp,
+                channels="gray" if gray else "rgb",
+                mean=(-self.offset * std,) * self.channels,
+                std=(std,) * self.channels,
+            )
+        except ValidationError as error:
+            raise InputError(f"{self.path}: {first_fault(error, got=True)}") from error
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", self.path.stem)[:LONGEST_STEM].strip("-.")
         spec = ModelSpec(
-            name=f"keras-{stem}",
+            name=f"keras-{stem or 'model'}",
             builder="sentinode.models.sequential:build_sequential",
             args={"layers": [layer.model_dump(mode="json") for layer in self.layers]},
             preprocess=preprocess,

@@ -23,12 +23,27 @@ from sentinode.errors import CheckpointError, InputError, MissingInputError
 from sentinode.models.checkpoint import WEIGHTS_FILE, load_checkpoint, read_spec
 from sentinode.models.network import Network
 from sentinode.models.spec import ModelSpec
-from sentinode.tables import Calibration, HistoryFacts, history_facts, read_history
+from sentinode.tables import (
+    CALIBRATION_FILE,
+    Calibration,
+    HistoryFacts,
+    history_facts,
+    read_history,
+)
 
-__all__ = ["HISTORY_FILE", "RECORD_FILE", "Run", "RunRecord", "resolve_run"]
+__all__ = [
+    "CONFIG_FILE",
+    "HISTORY_FILE",
+    "RECORD_FILE",
+    "Run",
+    "RunRecord",
+    "forget_run",
+    "resolve_run",
+]
 
 RECORD_FILE = "run.json"
 HISTORY_FILE = "history.csv"
+CONFIG_FILE = "config.toml"
 
 
 class RunRecord(BaseModel):
@@ -166,6 +181,12 @@ def read_record(folder: Path) -> RunRecord:
         return RunRecord.model_validate(values)
     except ValidationError as error:
         raise CheckpointError(f"{path} is damaged: {first_fault(error)}") from error
+
+
+def forget_run(folder: Path) -> None:
+    """Remove what a folder says of the run in it, before another one takes its place."""
+    for name in (RECORD_FILE, CALIBRATION_FILE, HISTORY_FILE, CONFIG_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def resolve_run(name: str) -> Run:

@@ -16,6 +16,7 @@ from sentinode.config import Config, ModelConfig, resolved_toml
 from sentinode.core import folder_lock, hash_file, large_memory_kept, provenance, write_text
 from sentinode.errors import CheckpointError, InputError, TrainingError
 from sentinode.models import (
+    CONFIG_FILE,
     ENCODER,
     HISTORY_FILE,
     RECORD_FILE,
@@ -25,6 +26,7 @@ from sentinode.models import (
     Run,
     RunRecord,
     deterministic,
+    forget_run,
     read_record,
     save_checkpoint,
 )
@@ -36,7 +38,6 @@ from sentinode.train.state import STATE_FILE, TrainState, read_state, read_tenso
 
 __all__ = ["CONFIG_FILE", "train"]
 
-CONFIG_FILE = "config.toml"
 STATE_FOLDER = "state"
 
 
@@ -62,8 +63,9 @@ def train(
         out: Run folder.
         spec: The network where it is not one known by name.
         force: Start over, whatever run is there; what was begun by the same call goes on.
-        after_epoch: Called with the history's row of each epoch once it is stored; what it
-            raises ends the training, which can go on from there.
+        after_epoch: Called with the history's row of each epoch once it is stored, first with
+            those of a training that goes on; what it raises ends the training, which can go on
+            from there.
 
     Raises:
         InputError: Set, split and network do not fit together, or ``out`` holds another run, or
@@ -96,11 +98,22 @@ def train(
             try:
                 state = fit(packed, plan, out / STATE_FOLDER, ranks, after_epoch)
             except RuntimeError as error:
-                plainly = ranks.said_plainly(error)
+                plainly = _without_exact_form(error) or ranks.said_plainly(error)
                 if plainly is error:
                     raise
                 raise plainly from error
         return ranks.agreed(lambda: _finish(out, plan, config, state))
+
+
+def _without_exact_form(error: RuntimeError) -> TrainingError | None:
+    """Return what to say of an operation that a GPU does not compute alike twice."""
+    if "deterministic implementation" not in str(error):
+        return None
+    return TrainingError(
+        f"a resumed training would not end alike: {str(error).split()[0]} has no deterministic "
+        "form on this device; take --set train.device=cpu, or an encoder at the side it was "
+        "trained with (model.input_size=none)"
+    )
 
 
 def _take_folder(held: ExitStack, out: Path, plan: Plan, force: bool) -> None:
@@ -123,7 +136,7 @@ def _make_way(out: Path, plan: Plan, force: bool) -> None:
     for leftover in out.glob(".*.partial*"):  # of a process that was killed while writing
         leftover.unlink()
     if force and not _going_on(out, plan):
-        (out / RECORD_FILE).unlink(missing_ok=True)
+        forget_run(out)
         shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
     stored = _stored(out)
     if stored is not None and (differing := differences(plan.made_from, stored)):
@@ -131,6 +144,8 @@ def _make_way(out: Path, plan: Plan, force: bool) -> None:
             f"{out} holds a run made otherwise ({', '.join(differing)}); "
             "choose another --out, or start over with --force"
         )
+    if (out / RECORD_FILE).is_file():  # of a training that was killed when all was done
+        shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
 
 
 def _going_on(out: Path, plan: Plan) -> bool:
