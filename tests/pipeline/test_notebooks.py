@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,16 @@ def test_as_many_patches_teach_and_choose_as_the_notebooks(
         assert counts == pytest.approx(expected, abs=1), fold
 
 
+def test_of_the_whole_set_a_scale_takes_a_share_of_what_teaches(tmp_path: Path) -> None:
+    packed = small_set(tmp_path / "set", 480, size=8)
+    experiment, overrides = EXPERIMENTS_BY_NAME["first-gray-whole-set"], ["split.by=random"]
+    counts = []
+    for scale in (1.0, 0.9, 0.5):
+        split = propose(packed, _scaled(experiment, packed, scale, None, overrides).split)
+        counts.append(sum(len(unit) for unit in split.units["train"].values()))
+    assert counts[1:] == [math.ceil(0.9 * counts[0]), math.ceil(0.5 * counts[0])]
+
+
 def test_all_experiments_have_their_configuration() -> None:
     names = {experiment.name for experiment in EXPERIMENTS}
     assert names <= set(config_names())
@@ -155,6 +166,8 @@ def test_bad_questions_are_answered(tmp_path: Path) -> None:
     packed = small_set(tmp_path / "set", size=96)
     with pytest.raises(InputError, match="scale is above 0"):
         reproduce(packed, tmp_path / "out", scale=0)
+    with pytest.raises(InputError, match="epochs are at least 1, got 0"):
+        reproduce(packed, tmp_path / "out", epochs=0)
     with pytest.raises(InputError, match="seeds is how often"):
         reproduce(packed, tmp_path / "out", seeds=0)
     with pytest.raises(InputError, match=r"unknown experiment 'first-grey'.*first-gray"):

@@ -49,7 +49,11 @@ def test_a_batch_of_one_patch_teaches_nodenet(
 
 
 def test_what_force_began_goes_on(
-    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     out, epochs = tmp_path / "run", []
     train(packed, split, quick, out, spec=tiny_spec())
@@ -64,7 +68,8 @@ def test_what_force_began_goes_on(
     with pytest.raises(KeyboardInterrupt):
         train(packed, split, other, out, spec=tiny_spec(), force=True, after_epoch=note)
     again = train(packed, split, other, out, spec=tiny_spec(), force=True, after_epoch=note)
-    assert epochs == [1, 2, 3, 4]
+    assert epochs == [1, 2, 1, 2, 3, 4]
+    assert capfd.readouterr().err.count("going on after epoch 2") == 1
     assert again.weights_hash == whole.weights_hash
 
 

@@ -8,10 +8,11 @@ from safetensors.torch import load_file, save_file
 pytest.importorskip("transformers")
 
 import sentinode.predict.features
+import sentinode.train.training
 from builders.encoders import SIDE, tiny_encoder
 from builders.sets import QUICK, small_set, small_split
 from sentinode.config import Config, changed, load_config
-from sentinode.errors import CheckpointError, InputError
+from sentinode.errors import CheckpointError, InputError, TrainingError
 from sentinode.models import Run, choose_compute, new_network, spec_for
 from sentinode.models.encoders import EncoderNetwork
 from sentinode.predict import predict_set
@@ -55,6 +56,36 @@ def test_cached_features_teach_what_the_patches_teach(
     assert again.weights_hash == cached.weights_hash
     assert load_config(cached.folder / "config.toml").model == config.model
     assert (cached.folder / "model.safetensors").stat().st_size < 2000  # the head alone
+
+
+def test_another_network_of_the_same_shapes_has_features_of_its_own(
+    packed: PackedSet, split: Split, config: Config, tmp_path: Path
+) -> None:
+    first = train(packed, split, config, tmp_path / "first")
+    file = tmp_path / "encoder" / "config.json"
+    file.write_text(
+        file.read_text().replace('"num_attention_heads": 2', '"num_attention_heads": 1')
+    )
+    second = train(packed, split, config, tmp_path / "second")
+    assert first.weights_hash != second.weights_hash
+    plain = train(packed, split, changed(config, {"model.cache": False}), tmp_path / "plain")
+    np.testing.assert_allclose(
+        logits(second, packed, config), logits(plain, packed, config), atol=1e-4
+    )
+
+
+def test_an_operation_without_a_deterministic_form_is_said(
+    packed: PackedSet, split: Split, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: object) -> None:
+        raise RuntimeError(
+            "upsample_bicubic2d_backward_out_cuda does not have a deterministic implementation, "
+            "but you set 'torch.use_deterministic_algorithms(True)'."
+        )
+
+    monkeypatch.setattr(sentinode.train.training, "fit", refused)
+    with pytest.raises(TrainingError, match=r"upsample_bicubic2d.*model\.input_size=none"):
+        train(packed, split, config, tmp_path / "run")
 
 
 def test_features_that_are_no_numbers_are_the_encoder_s_fault(

@@ -143,11 +143,18 @@ def test_one_of_two_processes_is_killed_and_the_command_goes_on(
 
 
 @pytest.mark.slow
-def test_two_processes_are_taught_as_one(packed: PackedSet, split: Split, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "see",
+    [("train.teachers_see=plain",), ("train.teachers_see=shown", "train.batch_size=41")],
+    ids=["plain", "an empty share"],
+)
+def test_two_processes_are_taught_as_one(
+    packed: PackedSet, split: Split, tmp_path: Path, see: tuple[str, ...]
+) -> None:
     teacher = train(packed, split, load_config(None, QUICK), tmp_path / "t", spec=tiny_spec())
     settings = (
         f'train.teachers=["{teacher.folder}"]',
-        "train.teachers_see=plain",
+        *see,
         "train.teacher_turns=2",
         "train.optimizer=sgd",
         "train.epochs=1",

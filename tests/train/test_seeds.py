@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import sentinode.train.seeds
 from builders.sets import QUICK, small_set, small_split, tiny_spec
 from sentinode.cli.main import app
 from sentinode.config import Config
 from sentinode.errors import InputError
+from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
 from sentinode.train import mean_and_deviation, train, train_seeds
 
@@ -33,6 +35,35 @@ def test_each_seed_is_an_ordinary_run_and_the_spread_is_numpys(
     stamps = [(run.folder / "run.json").stat().st_mtime_ns for run in runs]
     more = train_seeds(packed, split, quick, out, 4, spec=tiny_spec())
     assert [(run.folder / "run.json").stat().st_mtime_ns for run in more[:3]] == stamps
+
+
+def test_forced_and_cut_short_the_seeds_that_are_done_stay_done(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, spec = tmp_path / "runs", tiny_spec()
+    old = train_seeds(packed, split, quick, out, 3, spec=spec)
+    stamps = [(run.folder / "run.json").stat().st_mtime_ns for run in old]
+    trained: list[str] = []
+
+    def cut_short(*args: object, **kwargs: object) -> Run:
+        trained.append(Path(str(args[3])).name)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sentinode.train.seeds, "train", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(packed, split, quick, out, 3, spec=spec, force=True)
+    first = (out / "seed-42" / "run.json").stat().st_mtime_ns
+    assert first > stamps[0]
+    new = train_seeds(packed, split, quick, out, 3, spec=spec, force=True)
+    again = [(run.folder / "run.json").stat().st_mtime_ns for run in new]
+    assert again[0] == first
+    assert again[1] > stamps[1]
+    assert again[2] > stamps[2]
+    train_seeds(packed, split, quick, out, 3, spec=spec, force=True)  # a new command, all over
+    assert (out / "seed-42" / "run.json").stat().st_mtime_ns > first
+    assert sorted(path.name for path in out.glob("*.json")) == ["seeds.json"]
 
 
 def test_what_is_no_number_of_seeds_or_no_place_for_them_is_refused(

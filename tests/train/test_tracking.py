@@ -137,13 +137,22 @@ def test_mlflow_gets_one_run_of_an_interrupted_training_that_lost_it_a_while(
 
 @quiet
 def test_an_mlflow_that_does_not_answer_stops_before_anything_is_computed(
-    packed: PackedSet, split: Split, tmp_path: Path
+    packed: PackedSet, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
+    asked: list[object] = []
+    real = sentinode.train.loop.shown_images
+
+    def asking(*args: Any) -> Any:
+        asked.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(sentinode.train.loop, "shown_images", asking)
     there = ("train.log=['mlflow']", "train.mlflow_uri=http://127.0.0.1:9")
     with pytest.raises(NetworkError, match=r"http://127.0.0.1:9 .* --set train\.log=\[\]"):
         train(packed, split, settings(*there), out, spec=tiny_spec())
     assert not list(out.glob("state/*.safetensors"))
+    assert not asked
     # An interrupted training loses nothing by it either.
     with interrupted(15):
         train(packed, split, settings(), out, spec=tiny_spec())

@@ -69,6 +69,8 @@ def test_what_is_no_range_is_refused(text: str, said: str) -> None:
         (["train.learning_rat=log:1e-4..1e-2"], "learning_rate"),
         (["train.optimizer=adam,lion"], "lion"),
         (["augment.shift=int:0..20"], "augment.shift = 20"),
+        (["train.batch_size=log:16..128"], "takes whole numbers; give its range as int"),
+        (["train.patience=float:1..4"], "takes whole numbers"),
     ],
 )
 def test_a_space_that_cannot_be_trained_is_refused(texts: list[str], said: str) -> None:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from optuna.trial import Trial
@@ -14,7 +15,7 @@ import sentinode.tune.tuning
 from builders.pages import Page, outward
 from sentinode.cli.main import app
 from sentinode.config import Config, changed, load_config
-from sentinode.errors import ConfigError, InputError, NetworkError, TrainingError
+from sentinode.errors import BusyError, ConfigError, InputError, NetworkError, TrainingError
 from sentinode.models import Run
 from sentinode.predict import predict_set
 from sentinode.tables import PackedSet, Split
@@ -174,7 +175,8 @@ def test_a_trial_behind_the_others_is_ended_early(
     for trial in early:
         assert trial.value is None
         assert len(trial.curve) < 4
-        assert trial.params["train.learning_rate"] < 1e-3
+        before = [t for t in result.trials if t.value is not None and t.number < trial.number]
+        assert max(trial.curve) < np.median([t.curve[len(trial.curve) - 1] for t in before])
     folders = {p.name for p in (tmp_path / "out" / "trials").iterdir()}
     assert folders == {t.run for t in result.trials if t.run}
 
@@ -267,6 +269,113 @@ def test_a_defect_is_not_taken_for_a_failed_trial(
     monkeypatch.setattr(sentinode.tune.tuning, "train", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         tune(packed, split, quick, SPACE, tmp_path / "out", trials=2)
+
+
+def test_an_epoch_that_was_stored_and_not_reported_is_reported_later(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = changed(quick, {"tune.pruner": "median"})
+    whole = tune(packed, split, config, SPACE, tmp_path / "a", trials=3)
+    calls = 0
+
+    def cut_short(*args: object, **kwargs: object) -> Run:
+        nonlocal calls
+        calls += 1
+        inner = kwargs["after_epoch"]
+
+        def silent(row: Mapping[str, float]) -> None:
+            if calls == 2 and row["epoch"] == 2:
+                raise KeyboardInterrupt
+            inner(row)  # type: ignore[operator]
+
+        kwargs["after_epoch"] = silent
+        run = train(*args, **kwargs)  # type: ignore[arg-type]
+        if calls == 4:  # finished, and not told
+            raise KeyboardInterrupt
+        return run
+
+    monkeypatch.setattr(sentinode.tune.tuning, "train", cut_short)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tune(packed, split, config, SPACE, tmp_path / "b", trials=3)
+    result = tune(packed, split, config, SPACE, tmp_path / "b", trials=3)
+    assert calls == 5
+    assert [t.curve for t in result.trials] == [t.curve for t in whole.trials]
+    assert len(result.trials[1].curve) == 4
+
+
+def test_what_is_wrong_for_all_uses_up_no_trial(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    config = changed(quick, {"train.epochs": 1, "tune.pruner": "off"})
+    tune(packed, split, config, SPACE, tmp_path, trials=1)
+    nowhere = changed(config, {"train.device": "cuda"})
+    with pytest.raises(InputError, match="cuda"):
+        tune(packed, split, nowhere, SPACE, tmp_path, trials=3)
+    result = tune(packed, split, config, SPACE, tmp_path, trials=3)
+    assert [t.state for t in result.trials] == ["complete"] * 3
+
+
+def test_values_that_another_worker_is_at_are_waited_for(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = [BusyError("another sentinode process is writing")] * 2
+
+    def later(*args: object, **kwargs: object) -> Run:
+        if busy:
+            raise busy.pop()
+        return train(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sentinode.tune.tuning, "train", later)
+    monkeypatch.setattr(sentinode.tune.tuning, "SECONDS_BETWEEN_LOOKS", 0.01)
+    result = tune(packed, split, quick, SPACE, tmp_path, trials=1)
+    assert [t.state for t in result.trials] == ["complete"]
+    assert not busy
+
+
+def test_a_worker_with_nothing_left_to_take_says_so(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def meanwhile(*args: object, **kwargs: object) -> Run:
+        with monkeypatch.context() as patch:
+            patch.setattr(sentinode.tune.tuning, "train", train)
+            second = tune(packed, split, quick, SPACE, tmp_path, trials=1, tell=said.append)
+        assert second.best is None
+        return train(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sentinode.tune.tuning, "train", meanwhile)
+    result = tune(packed, split, quick, SPACE, tmp_path, trials=1)
+    assert result.best is not None
+    assert said == ["no trial is left to take; other workers are at the last 1"]
+
+
+def test_processes_that_were_started_to_train_together_are_refused(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_NNODES": "1"}
+    for name, value in (step | {"SLURM_NTASKS_PER_NODE": "2"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainingError, match="job steps of one task each"):
+        tune(packed, split, quick, SPACE, tmp_path, trials=2)
+    assert not list(tmp_path.glob("study*"))
+
+
+def test_half_a_line_of_a_full_disk_costs_a_journal_nothing(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    config = changed(quick, {"train.epochs": 1, "tune.pruner": "off"})
+    whole = tune(packed, split, config, SPACE, tmp_path / "a", trials=3)
+    tune(packed, split, config, SPACE, tmp_path / "b", trials=2)
+    journal = tmp_path / "b" / "study.journal"
+    finished = journal.read_bytes()
+    for torn in (b'{"op_code": 5, "worker_', b'{"op_code": 5}'):
+        journal.write_bytes(finished + torn)
+        again = tune(packed, split, config, SPACE, tmp_path / "b", trials=2)
+        assert values(again) == values(whole)[:2]
+    result = tune(packed, split, config, SPACE, tmp_path / "b", trials=3)
+    assert values(result) == values(whole)
 
 
 @pytest.mark.parametrize(

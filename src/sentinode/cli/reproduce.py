@@ -20,7 +20,7 @@ def reproduce_command(
         float, typer.Option(help="Share of the notebooks' training patches, 0 to 1.")
     ] = 1.0,
     epochs: Annotated[
-        int | None, typer.Option(help="Largest number of epochs; their own where not given.")
+        int | None, typer.Option(min=1, help="Largest number of epochs; their own where not given.")
     ] = None,
     seeds: Annotated[
         int, typer.Option(help="How often each is run, with seeds one higher each time.")

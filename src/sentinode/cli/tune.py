@@ -57,6 +57,6 @@ def tune_command(
             f"best of {len(result.trials)}: trial {result.best.number}, validation "
             f"{result.objective} {result.best.value:.4f}"
         )
-    typer.echo(f"page: {out / PAGE_FILE}")
-    typer.echo(f"train with it: sentinode train {packed} --config {out / BEST_FILE} --out RUN")
+        typer.echo(f"page: {out / PAGE_FILE}")
+        typer.echo(f"train with it: sentinode train {packed} --config {out / BEST_FILE} --out RUN")
     typer.echo(RESEARCH_USE_ONLY)

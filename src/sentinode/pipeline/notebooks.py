@@ -12,7 +12,7 @@ import pandas as pd
 
 from sentinode import __version__
 from sentinode.compare import published_experiments
-from sentinode.config import Config, load_config
+from sentinode.config import Config, SplitConfig, load_config
 from sentinode.core import (
     atomic_path,
     folder_lock,
@@ -104,10 +104,12 @@ def reproduce(
         The tables that were written, CSV and Markdown of each notebook.
 
     Raises:
-        InputError: An unknown name, or a scale or number of seeds outside the range.
+        InputError: An unknown name, or a scale or number of epochs or seeds outside the range.
     """
     if not 0 < scale <= 1:
         raise InputError(f"scale is above 0 and at most 1, got {scale}")
+    if epochs is not None and epochs < 1:
+        raise InputError(f"epochs are at least 1, got {epochs}")
     if seeds < 1:
         raise InputError(f"seeds is how often each experiment is run, at least 1, got {seeds}")
     known = {experiment.name: experiment for experiment in EXPERIMENTS}
@@ -164,8 +166,14 @@ def _scaled(
     if split.balance is not None:
         changed = {"balance": math.ceil(split.balance * scale)}
     else:
-        changed = {"limit": math.ceil((split.limit or len(packed.manifest.frame)) * scale)}
+        changed = {"limit": math.ceil((split.limit or _training_patches(packed, split)) * scale)}
     return config.model_copy(update={"split": split.model_copy(update=changed)})
+
+
+def _training_patches(packed: PackedSet, split: SplitConfig) -> int:
+    from sentinode.data import propose
+
+    return sum(len(unit) for unit in propose(packed, split).units["train"].values())
 
 
 def _run(experiment: Experiment, packed: PackedSet, config: Config, out: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -15,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sentinode.config import TrainConfig
 from sentinode.core import Progress
 from sentinode.data.loader import batches, epoch_order, resident, to_input
 from sentinode.errors import InputError, TrainingError
@@ -32,6 +30,7 @@ from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
 from sentinode.train.schedule import learning_rate
 from sentinode.train.scores import Scores, score
+from sentinode.train.smaller import DoesNotFitError, a_batch_that_fits, take_smaller_batches
 from sentinode.train.state import TrainState
 from sentinode.train.teaching import PLAIN_BATCH, Teachers
 from sentinode.train.tracking import Trackers
@@ -53,7 +52,8 @@ def fit(
 ) -> TrainState:
     """Train from wherever ``folder`` says it was left, until it is time to stop.
 
-    ``after_epoch`` is given the history's row of each epoch once it is stored.
+    ``after_epoch`` is given the history's row of each epoch once it is stored, first of those
+    that were finished before.
 
     Raises:
         TrainingError: The loss is no number any more, or a single patch does not fit in memory.
@@ -68,25 +68,34 @@ def fit(
     state = TrainState(folder, plan, network, inner, ranks, average)
     state.resume()
     model, optimizer = ranks.fabric.setup(network, inner)
-    images = resident(shown_images(packed, plan, network), ranks.fabric.device)
-    teachers = Teachers(plan.teachers, settings, compute) if plan.teachers else None
-    aims = plan.training.labels
-    if teachers is not None and settings.teachers_see == "plain":
-        aims, teachers = said_beforehand(teachers, images, state, plan, ranks), None
-    job = Job(ranks, network, model, optimizer, average, teachers, images, aims, plan, state)
+    with Trackers(plan, folder, state.epoch, ranks) as trackers:  # first: they may not answer
+        images = resident(shown_images(packed, plan, network), ranks.fabric.device)
+        teachers = Teachers(plan.teachers, settings, compute) if plan.teachers else None
+        aims = plan.training.labels
+        if teachers is not None and settings.teachers_see == "plain":
+            aims, teachers = said_beforehand(teachers, images, state, plan, ranks), None
+        job = Job(ranks, network, model, optimizer, average, teachers, images, aims, plan, state)
+        train_epochs(job, trackers, after_epoch)
+    return state
 
+
+def train_epochs(
+    job: Job, trackers: Trackers, after_epoch: Callable[[Mapping[str, float]], None]
+) -> None:
+    """Train epoch after epoch until it is time to stop."""
+    plan, state, settings = job.plan, job.state, job.plan.settings
     total = settings.epochs * len(plan.training)
     done = state.epoch * len(plan.training)
-    with (
-        Progress("train", total, done=done, quiet=not ranks.first) as progress,
-        Trackers(plan, folder, state.epoch, ranks, progress.say) as trackers,
-    ):
+    with Progress("train", total, done=done, quiet=not job.ranks.first) as progress:
+        trackers.say = progress.say
         if state.epoch:
             how = ", in another precision or with other threads" if state.computed_elsewhere else ""
             progress.say(f"going on after epoch {state.epoch}{how}")
+            for row in state.history:
+                after_epoch(row)
         while not finished(state, plan):
             epoch = state.epoch + 1
-            before = [p.detach().clone() for p in learning(network)]
+            before = [p.detach().clone() for p in learning(job.network)]
             start = time.perf_counter()
             try:
                 trained = train_epoch(job, epoch, progress)
@@ -94,24 +103,23 @@ def fit(
                 measure_norms(job, epoch)
                 valid = validated(job, epoch)
             except DoesNotFitError as error:
-                optimizer.zero_grad()  # of the batches before in the same step
+                job.optimizer.zero_grad()  # of the batches before in the same step
                 take_smaller_batches(state, settings, error, progress)
                 continue
             end = time.perf_counter()
             state.add(
-                history_row(epoch, optimizer.param_groups[0]["lr"], trained, valid),
+                history_row(epoch, job.optimizer.param_groups[0]["lr"], trained, valid),
                 {"train_s": middle - start, "valid_s": end - middle},
             )
             state.write()
             progress.say(epoch_line(state, plan))
-            if epoch == 1 and stood_still(before, network):
+            if epoch == 1 and stood_still(before, job.network):
                 progress.say(
                     f"the weights hardly moved in this epoch: train.learning_rate = "
                     f"{settings.learning_rate:g} does nothing; take a larger one (1e-3 is usual)"
                 )
             trackers.tell(state.history)
             after_epoch(state.history[-1])
-    return state
 
 
 def shown_images(packed: PackedSet, plan: Plan, network: Network) -> NDArray[Any]:
@@ -305,30 +313,6 @@ def take_step(job: Job, rate: float) -> None:
     job.optimizer.zero_grad()
 
 
-def take_smaller_batches(
-    state: TrainState, settings: TrainConfig, error: DoesNotFitError, progress: Progress
-) -> None:
-    """Go back to the end of the epoch before, to go on with half as many patches or fewer."""
-    if state.batch_size == 1:
-        raise error
-    # As many patches a step: a divisor of what was asked for.
-    whole = settings.batch_size
-    smaller = next(n for n in range(state.batch_size // 2, 0, -1) if whole % n == 0)
-    if not state.alone:  # the other processes are in the midst of it
-        raise TrainingError(
-            f"a batch of {state.batch_size} patches does not fit in memory; the same steps in "
-            f"parts: --set train.batch_size={smaller} --set train.accumulate="
-            f"{settings.accumulate * whole // smaller}, or take more processes"
-        ) from error
-    progress.say(
-        f"a batch of {state.batch_size} patches does not fit in memory; going on with "
-        f"{smaller} at once and as many patches a step"
-    )
-    progress.advance(-error.done)
-    state.resume()
-    state.batch_size = smaller
-
-
 def stood_still(before: list[Tensor], network: Network) -> bool:
     """Tell whether no weight moved by a millionth of the largest one of its tensor."""
     return all(
@@ -384,25 +368,3 @@ def epoch_line(state: TrainState, plan: Plan) -> str:
         f"AUC {row['valid_auc']:.4f}{' (best)' if state.best_epoch == state.epoch else ''}; "
         f"{len(plan.training) / timing['train_s']:.0f} patches/s"
     )
-
-
-@contextmanager
-def a_batch_that_fits(batch_size: int, done: int) -> Iterator[None]:
-    """Tell memory that ran out from all other errors: it has a remedy."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise DoesNotFitError(batch_size, done) from error
-
-
-class DoesNotFitError(TrainingError):
-    """A batch does not fit in memory, ``done`` patches into its epoch."""
-
-    def __init__(self, batch_size: int, done: int) -> None:
-        super().__init__(
-            f"a batch of {batch_size} patches does not fit in memory; close other programs, or "
-            "take a smaller network"
-        )
-        self.done = done

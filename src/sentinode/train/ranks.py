@@ -28,7 +28,7 @@ from sentinode.errors import SentinodeError, TrainingError
 from sentinode.models import Compute, ModelSpec, has_unused_weights
 from sentinode.train.whole_batch import WholeBatch
 
-__all__ = ["Ranks", "first_process"]
+__all__ = ["Ranks", "first_process", "processes"]
 
 T = TypeVar("T")
 
@@ -166,6 +166,16 @@ class Ranks:
             "another process of this training ended, see what it said; once that is mended the "
             "same command goes on after the last finished epoch"
         )
+
+
+def processes() -> int:
+    """Return how many processes were started to train together, this one among them.
+
+    Raises:
+        TrainingError: SLURM dealt its tasks unevenly.
+    """
+    _, per_node, nodes = _launched_by()
+    return per_node * nodes
 
 
 def first_process() -> bool:

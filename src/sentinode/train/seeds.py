@@ -7,17 +7,19 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from sentinode.config import Config, changed
-from sentinode.core import write_json
+from sentinode.core import hash_json, read_json, write_json
 from sentinode.errors import InputError
 from sentinode.models import RECORD_FILE, ModelSpec, Run
 from sentinode.tables import PackedSet, Split
 from sentinode.train.ranks import first_process
+from sentinode.train.teaching import weights_behind
 from sentinode.train.training import train
 from sentinode.types import RESEARCH_USE_ONLY
 
 __all__ = ["SEEDS_FILE", "mean_and_deviation", "train_seeds"]
 
 SEEDS_FILE = "seeds.json"
+FORCED_FILE = "seeds.partial.json"
 FIGURES = ("valid_auc", "valid_accuracy", "valid_loss")
 
 
@@ -42,7 +44,7 @@ def train_seeds(
         out: Gets ``seed-42``, ``seed-43`` ... and ``seeds.json`` with the figures of all.
         count: Number of seeds, at least 1.
         spec: As of `train`.
-        force: Start all over.
+        force: Start all over; what the same call began goes on.
 
     Raises:
         InputError: ``count`` is below 1, or ``out`` is itself a run; else as `train`.
@@ -51,14 +53,41 @@ def train_seeds(
         raise InputError(f"the number of seeds is at least 1, got {count}")
     if (out / RECORD_FILE).is_file():
         raise InputError(f"{out} holds a run of one seed; choose another --out for several")
-    runs = []
+    runs: list[Run] = []
+    series = _series(packed, split, config, spec)
+    begun = _begun(out / FORCED_FILE, series)  # by this command, and cut short
     for seed in range(config.train.seed, config.train.seed + count):
         seeded = changed(config, {"train.seed": seed})
         folder = out / f"seed-{seed}"
-        runs.append(train(packed, split, seeded, folder, spec=spec, force=force))
+        over = force and folder.name not in begun
+        runs.append(train(packed, split, seeded, folder, spec=spec, force=over))
+        if force and first_process():
+            begun = [*begun, folder.name]
+            write_json(out / FORCED_FILE, {"series": series, "done": begun})
     if first_process():
         _write(out / SEEDS_FILE, runs)
+        (out / FORCED_FILE).unlink(missing_ok=True)
     return tuple(runs)
+
+
+def _series(packed: PackedSet, split: Split, config: Config, spec: ModelSpec | None) -> str:
+    """Return what stands for all that the seeds' trainings share, but for the number of seeds."""
+    return hash_json(
+        {
+            "config": [
+                getattr(config, name).fingerprint() for name in ("model", "train", "augment")
+            ],
+            "spec": spec and spec.model_dump(mode="json"),
+            "weights": weights_behind(config.train),
+            "set": [packed.meta.content_hash, packed.manifest.hash, split.hash],
+        }
+    )
+
+
+def _begun(path: Path, series: str) -> list[str]:
+    """Return the folders that a forced series has finished, none of another series."""
+    noted = read_json(path) if path.is_file() else {}
+    return list(noted["done"]) if noted.get("series") == series else []
 
 
 def mean_and_deviation(runs: Sequence[Run], figure: str) -> tuple[float, float]:

@@ -147,7 +147,7 @@ class Teachers:
 
 
 def _turned(inputs: Tensor, degrees: float) -> Tensor:
-    if not degrees:
+    if not degrees or not len(inputs):  # a process may have no share of a small batch
         return inputs
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     matrix = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0]], device=inputs.device)

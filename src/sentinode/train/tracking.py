@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,8 @@ class Trackers:
         folder: Of its state, in its run folder.
         done: Epochs that were finished before.
         ranks: Its processes.
+
+    Attributes:
         say: Called with a line for the user.
 
     Raises:
@@ -53,18 +56,20 @@ class Trackers:
         MissingExtraError: A package is not installed.
     """
 
-    def __init__(
-        self, plan: Plan, folder: Path, done: int, ranks: Ranks, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, plan: Plan, folder: Path, done: int, ranks: Ranks) -> None:
         self._all: list[Tracker] = []
-        ranks.agreed(lambda: self._open(plan, folder, done, say))
+        self.say: Callable[[str], object] = lambda line: print(line, file=sys.stderr)
+        ranks.agreed(lambda: self._open(plan, folder, done))
 
-    def _open(self, plan: Plan, folder: Path, done: int, say: Callable[[str], None]) -> None:
+    def _open(self, plan: Plan, folder: Path, done: int) -> None:
         for name in dict.fromkeys(plan.settings.log):
             if name == "tensorboard":
                 self._all.append(TensorBoard(folder.parent / TENSORBOARD_FOLDER, done))
             else:
-                self._all.append(MLflow(plan, folder, say))
+                self._all.append(MLflow(plan, folder, self._speak))
+
+    def _speak(self, line: str) -> None:
+        self.say(line)  # whoever hears it now
 
     def __enter__(self) -> Self:
         """Do nothing more."""
@@ -129,7 +134,7 @@ class MLflow(Tracker):
     again to send all that is missing.
     """
 
-    def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, folder: Path, say: Callable[[str], object]) -> None:
         self._uri, self._say, self._file = _uri_of(plan), say, folder / MLFLOW_FILE
         self._silent = False
         # Read when it is imported: no telemetry, and no minutes of waiting for an answer.

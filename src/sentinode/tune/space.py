@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from optuna.distributions import (
     BaseDistribution,
@@ -19,7 +19,7 @@ from sentinode.config import Config, changed
 from sentinode.core import unknown_name
 from sentinode.errors import ConfigError, MissingInputError
 
-__all__ = ["Space", "check_space", "parse_space", "read_space"]
+__all__ = ["Space", "check_space", "ends", "parse_space", "read_space"]
 
 Space = dict[str, BaseDistribution]
 """Values by key, as in ``train.learning_rate``."""
@@ -87,11 +87,20 @@ def check_space(space: Space, config: Config) -> None:
             raise ConfigError(
                 unknown_name("configuration key", key, [f"{section}.{k}" for k in known])
             )
-        for value in _ends(values):
+        for value in ends(values):
             changed(config, {key: value})
+        if isinstance(values, FloatDistribution) and _is_whole(known[name].annotation):
+            raise ConfigError(f"{key} takes whole numbers; give its range as int:1..8 or logint:")
 
 
-def _ends(values: BaseDistribution) -> Sequence[Any]:
+def _is_whole(annotation: Any) -> bool:
+    """Tell whether a key takes integers and no other numbers."""
+    kinds = {annotation, *get_args(annotation)}
+    return int in kinds and float not in kinds
+
+
+def ends(values: BaseDistribution) -> Sequence[Any]:
+    """Return the choices, or the two ends of a range."""
     if isinstance(values, CategoricalDistribution):
         return values.choices
     if isinstance(values, FloatDistribution | IntDistribution):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,18 +16,18 @@ from optuna.distributions import distribution_to_json
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sentinode.config import TuneConfig
-from sentinode.core import make_folder
+from sentinode.core import first_line, make_folder
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tune.space import Space
 
-__all__ = ["CURVE", "FAILURE", "INTERRUPTED", "SharedStudy", "open_study", "plain_space"]
+__all__ = ["FAILURE", "INTERRUPTED", "SharedStudy", "open_study", "plain_space"]
 
 STUDY_NAME = "sentinode"
-MADE_FROM, WORKER, CURVE = "made_from", "worker", "curve"
+MADE_FROM, WORKER = "made_from", "worker"
 INTERRUPTED, FAILURE = "interrupted", "failure"
 SQLITE = (".db", ".sqlite", ".sqlite3")
 SECONDS_TO_WAIT = 60.0
@@ -65,8 +66,8 @@ class SharedStudy:
             yield
         path.unlink(missing_ok=True)
 
-    def next_trial(self, space: Space, trials: int) -> Trial | None:
-        """Take the next trial, None once the study has as many as asked for.
+    def next_trial(self, space: Space, trials: int) -> tuple[int, Trial] | None:
+        """Take the next trial, with its place; None once the study has as many as asked for.
 
         One worker at a time, so that there is never one too many. What is drawn depends on the
         seed and on the trials before it, not on interruptions.
@@ -84,7 +85,11 @@ class SharedStudy:
             )
             trial = self.study.ask(space)
             trial.set_user_attr(WORKER, self.worker)
-            return trial
+            return done + 1, trial
+
+    def running(self) -> int:
+        """Return how many trials other workers are at."""
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     def counted(self) -> list[FrozenTrial]:
         """Return the finished trials, without those that were cut short and tried again."""
@@ -100,11 +105,9 @@ class SharedStudy:
             storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
             self.study.tell(trial.number, state=TrialState.FAIL)
             if worker is not None:
-                curve = {str(epoch): value for epoch, value in trial.intermediate_values.items()}
-                self.study.enqueue_trial(trial.params, user_attrs={CURVE: curve})
+                self.study.enqueue_trial(trial.params)
             elif "fixed_params" in trial.system_attrs:  # it was being taken up
-                again = {CURVE: trial.user_attrs.get(CURVE, {})}
-                self.study.enqueue_trial(trial.system_attrs["fixed_params"], user_attrs=again)
+                self.study.enqueue_trial(trial.system_attrs["fixed_params"])
             # Otherwise its worker was killed while it drew values, and the same are drawn again.
 
     def _alive(self, worker: str) -> bool:
@@ -145,9 +148,9 @@ def open_study(file: Path, settings: TuneConfig, made_from: Mapping[str, Any]) -
                 load_if_exists=True,
             )
         except Exception as error:  # each kind of storage has errors of its own
-            first = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"{file} is no study that can be opened ({first}); choose another --study"
+                f"{file} is no study that can be opened ({first_line(error)}); choose another "
+                "--study"
             ) from error
         stored = study.user_attrs.get(MADE_FROM)
         if stored is None:
@@ -170,7 +173,30 @@ def _storage(file: Path) -> BaseStorage:
             f"sqlite:///{file.absolute()}",
             engine_kwargs={"connect_args": {"timeout": SECONDS_TO_WAIT}},
         )
+    _drop_half_a_line(file)
     return JournalStorage(JournalFileBackend(str(file)))
+
+
+def _drop_half_a_line(file: Path) -> None:
+    """Cut off what a worker could not write to its end, as on a full disk."""
+    if _whole(file):
+        return
+    lock = JournalFileSymlinkLock(str(file))  # other workers may be at their next line
+    lock.acquire()
+    try:
+        if not _whole(file):
+            data = file.read_bytes()
+            os.truncate(file, data.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def _whole(file: Path) -> bool:
+    if not file.is_file() or not file.stat().st_size:
+        return True
+    with file.open("rb") as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read() == b"\n"
 
 
 def _pruner(settings: TuneConfig) -> BasePruner:
