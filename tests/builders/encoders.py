@@ -48,6 +48,18 @@ def tiny_encoder(folder: Path, kind: str = "dinov2", seed: int = 0) -> Path:
         "deit": (transformers.DeiTConfig, transformers.DeiTModel, small),
         "mae": (transformers.ViTMAEConfig, transformers.ViTMAEModel, small),
         "beit": (transformers.BeitConfig, transformers.BeitModel, small),
+        "hiera": (
+            transformers.HieraConfig,
+            transformers.HieraModel,
+            {
+                "image_size": [SIDE, SIDE],
+                "embed_dim": 8,
+                "depths": [1, 1],
+                "num_heads": [1, 2],
+                "num_query_pool": 1,
+                "masked_unit_size": [2, 2],
+            },
+        ),
         "clip": (
             transformers.CLIPConfig,
             transformers.CLIPModel,

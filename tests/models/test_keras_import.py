@@ -152,6 +152,14 @@ def weights_elsewhere(path: Path) -> None:
         file["model_weights"] = h5py.ExternalLink(str(other), "/model_weights")
 
 
+def weights_by_a_detour(path: Path) -> None:
+    """All weights in another file, behind a link within this one."""
+    weights_elsewhere(path)
+    with h5py.File(path, "r+") as file:
+        file.move("model_weights", "x")
+        file["model_weights"] = h5py.SoftLink("/x")
+
+
 def layer_elsewhere(path: Path) -> None:
     """The weights of one layer in another file of Keras."""
     other = path.with_name("other.h5")
@@ -192,6 +200,7 @@ def not_numbers(path: Path) -> None:
         (lambda p: p.write_bytes(b"\x80\x04pickle"), r"is no file of Keras: expected HDF5"),
         (outside, "is damaged"),
         (weights_elsewhere, "model_weights lies in another file, refused"),
+        (weights_by_a_detour, "model_weights lies in another file, refused"),
         (layer_elsewhere, "conv2d.* lies in another file, refused"),
         (external, "takes its values from another file"),
         (not_numbers, "holds values that are no numbers"),
@@ -295,6 +304,14 @@ def test_a_run_is_replaced_only_by_asking(tmp_path: Path) -> None:
         import_keras(GOLDEN / "second-keras3.keras", tmp_path / "run")
     run = import_keras(GOLDEN / "second-keras3.keras", tmp_path / "run", force=True)
     assert run.spec.name == "keras-second-keras3"
+
+
+def test_files_that_are_no_run_s_are_left(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("of Keras")
+    (tmp_path / "config.toml").write_text("mine")
+    import_keras(GOLDEN / "first-keras3.keras", tmp_path)
+    assert (tmp_path / "history.csv").read_text() == "of Keras"
+    assert (tmp_path / "config.toml").read_text() == "mine"
 
 
 def test_a_calibration_does_not_outlive_its_run(tmp_path: Path) -> None:

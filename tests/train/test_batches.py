@@ -67,6 +67,8 @@ def test_what_force_began_goes_on(
 
     with pytest.raises(KeyboardInterrupt):
         train(packed, split, other, out, spec=tiny_spec(), force=True, after_epoch=note)
+    assert (out / "config.toml").is_file()  # the command may read its settings from there
+    assert not (out / "history.csv").exists()
     again = train(packed, split, other, out, spec=tiny_spec(), force=True, after_epoch=note)
     assert epochs == [1, 2, 1, 2, 3, 4]
     assert capfd.readouterr().err.count("going on after epoch 2") == 1

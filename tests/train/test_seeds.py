@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import sentinode.train.seeds
 from builders.sets import QUICK, small_set, small_split, tiny_spec
 from sentinode.cli.main import app
-from sentinode.config import Config
+from sentinode.config import Config, changed
 from sentinode.errors import InputError
 from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
@@ -64,6 +64,35 @@ def test_forced_and_cut_short_the_seeds_that_are_done_stay_done(
     train_seeds(packed, split, quick, out, 3, spec=spec, force=True)  # a new command, all over
     assert (out / "seed-42" / "run.json").stat().st_mtime_ns > first
     assert sorted(path.name for path in out.glob("*.json")) == ["seeds.json"]
+
+
+@pytest.mark.parametrize("harm", ["another plan", "a damaged record"])
+def test_force_starts_over_what_is_not_of_this_series(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: str,
+) -> None:
+    out, spec = tmp_path / "runs", tiny_spec()
+
+    def cut_short(*args: object, **kwargs: object) -> Run:
+        if Path(str(args[3])).name == "seed-43":
+            raise KeyboardInterrupt
+        return train(*args, **kwargs)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sentinode.train.seeds, "train", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            train_seeds(packed, split, quick, out, 2, spec=spec, force=True)
+    config = quick
+    if harm == "another plan":
+        config = changed(quick, {"train.epochs": 2})
+    else:
+        (out / "seed-42" / "run.json").write_text("{")
+    runs = train_seeds(packed, split, config, out, 2, spec=spec, force=True)
+    assert [len(run.history()) for run in runs] == [config.train.epochs] * 2
 
 
 def test_what_is_no_number_of_seeds_or_no_place_for_them_is_refused(

@@ -22,5 +22,10 @@ def first_fault(error: ValidationError, *, within: str = "", got: bool = False) 
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its name where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Return the first line of what an error says, or its name where it says nothing.
+
+    A line that ends in a colon is taken with the next.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = lines or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

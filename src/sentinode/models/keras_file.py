@@ -160,9 +160,11 @@ def _groups(weights: Any, described: list[dict[str, Any]], path: Path) -> list[A
 
 def _own(group: h5py.Group, name: str, path: Path) -> Any:
     """Return what a group holds of that name, None where there is nothing; no other file's."""
-    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+    outside = isinstance(group.get(name, getlink=True), h5py.ExternalLink)
+    found = None if outside else group.get(name)
+    if outside or (found is not None and found.file.filename != group.file.filename):
         raise CheckpointError(f"{path}: {name} lies in another file, refused")
-    return group.get(name)
+    return found
 
 
 def _numbered(group: Any, path: Path) -> tuple[NDArray[np.float32], ...]:

@@ -17,7 +17,7 @@ from sentinode.core import first_fault, folder_lock, hash_file, hash_json, prove
 from sentinode.errors import InputError
 from sentinode.models.checkpoint import SPEC_FILE, WEIGHTS_FILE, save_checkpoint
 from sentinode.models.keras_file import KerasLayer, KerasModel, read_keras
-from sentinode.models.run import RECORD_FILE, Run, RunRecord, forget_run
+from sentinode.models.run import CONFIG_FILE, RECORD_FILE, Run, RunRecord, forget_run
 from sentinode.models.sequential import (
     Activation,
     BatchNorm,
@@ -73,7 +73,9 @@ def import_keras(
     with folder_lock(out):
         if (out / RECORD_FILE).is_file() and not force:
             raise InputError(f"{out} holds a run; choose another --out, or replace it with --force")
-        forget_run(out)
+        if (out / RECORD_FILE).is_file():
+            forget_run(out)
+            (out / CONFIG_FILE).unlink(missing_ok=True)  # of a training, which this is not
         save_checkpoint(out, spec, state)
         config = {"model": spec.model_dump(mode="json"), "keras": model.version}
         inputs = {"keras": hash_file(path)}

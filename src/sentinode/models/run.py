@@ -184,9 +184,13 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def forget_run(folder: Path) -> None:
-    """Remove what a folder says of the run in it, before another one takes its place."""
-    for name in (RECORD_FILE, CALIBRATION_FILE, HISTORY_FILE, CONFIG_FILE):
-        (folder / name).unlink(missing_ok=True)
+    """Remove what a folder says of a finished run in it, before another one takes its place.
+
+    Its configuration stays: the new one may be made of it.
+    """
+    if (folder / RECORD_FILE).is_file():
+        for name in (RECORD_FILE, CALIBRATION_FILE, HISTORY_FILE):
+            (folder / name).unlink(missing_ok=True)
 
 
 def resolve_run(name: str) -> Run:

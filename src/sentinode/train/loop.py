@@ -58,7 +58,7 @@ def fit(
     Raises:
         TrainingError: The loss is no number any more, or a single patch does not fit in memory.
         DiskFullError: The disk is full; the epochs written before are kept.
-        InputError: What is to be told of the training does not answer at the start.
+        NetworkError: What is to be told of the training does not answer at the start.
     """
     settings, compute = plan.settings, plan.compute
     network = build(plan.spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -17,7 +18,7 @@ from sentinode.models.encoders import has_fixed_features
 from sentinode.tables import PackedSet, Split
 from sentinode.train.teaching import start_of, teachers_of, weights_behind
 
-__all__ = ["Examples", "Plan", "differences", "make_plan"]
+__all__ = ["Examples", "Plan", "differences", "make_plan", "mlflow_uri"]
 
 
 @final
@@ -94,12 +95,15 @@ def make_plan(
         spec: The network where it is not one known by name.
 
     Raises:
-        InputError: Split or patch size do not fit, or a patch to learn from has no label.
+        InputError: Split or patch size do not fit, a patch to learn from has no label, or MLflow
+            is to be told and no server is named.
         TrainingError: A fold is empty or has one class only.
     """
     split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
     spec = _at_scale(spec or spec_for(config.model), packed)
     settings = config.train
+    if "mlflow" in settings.log:
+        mlflow_uri(settings)
     start, teachers = start_of(settings, spec), teachers_of(settings, spec)
     changed = config.augment.changes_pixels or config.augment.mixup > 0
     embedded = config.model.cache and has_fixed_features(spec) and not (changed or teachers)
@@ -129,6 +133,21 @@ def make_plan(
         embedded=embedded,
         made_from=made_from,
     )
+
+
+def mlflow_uri(settings: TrainConfig) -> str:
+    """Return the MLflow server that a training is told to.
+
+    Raises:
+        InputError: None is named.
+    """
+    uri = settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        raise InputError(
+            "train.log names mlflow, but no server: give --set train.mlflow_uri=http://HOST:PORT "
+            "(or a database, sqlite:///FILE), or set MLFLOW_TRACKING_URI"
+        )
+    return uri
 
 
 def differences(made_from: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

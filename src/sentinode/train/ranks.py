@@ -169,13 +169,10 @@ class Ranks:
 
 
 def processes() -> int:
-    """Return how many processes were started to train together, this one among them.
-
-    Raises:
-        TrainingError: SLURM dealt its tasks unevenly.
-    """
-    _, per_node, nodes = _launched_by()
-    return per_node * nodes
+    """Return how many processes were started to train together, this one among them."""
+    if TorchElasticEnvironment.detect():
+        return int(os.environ["WORLD_SIZE"])
+    return _slurm_tasks()
 
 
 def first_process() -> bool:
@@ -197,8 +194,7 @@ def _launched_by() -> tuple[ClusterEnvironment, int, int]:
     if TorchElasticEnvironment.detect():
         per_node, nodes = (int(os.environ[f"{of}_WORLD_SIZE"]) for of in ("LOCAL", "GROUP"))
         return TorchElasticEnvironment(), per_node, nodes
-    # A batch script has the number of tasks as well; only what srun starts is one of them.
-    tasks = int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1
+    tasks = _slurm_tasks()
     if tasks == 1:
         return LightningEnvironment(), 1, 1
     nodes = int(os.environ.get("SLURM_NNODES", "1"))
@@ -209,3 +205,8 @@ def _launched_by() -> tuple[ClusterEnvironment, int, int]:
             "--ntasks-per-node (and no --ntasks), the same number on each machine"
         )
     return SLURMEnvironment(auto_requeue=False), tasks // nodes, nodes
+
+
+def _slurm_tasks() -> int:
+    # A batch script has the number of tasks as well; only what srun starts is one of them.
+    return int(os.environ.get("SLURM_NTASKS", "1")) if "SLURM_STEP_ID" in os.environ else 1

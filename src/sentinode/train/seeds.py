@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from sentinode.config import Config, changed
-from sentinode.core import hash_json, read_json, write_json
-from sentinode.errors import InputError
+from sentinode.core import read_json, write_json
+from sentinode.errors import InputError, SentinodeError
 from sentinode.models import RECORD_FILE, ModelSpec, Run
 from sentinode.tables import PackedSet, Split
+from sentinode.train.plan import make_plan
 from sentinode.train.ranks import first_process
-from sentinode.train.teaching import weights_behind
 from sentinode.train.training import train
 from sentinode.types import RESEARCH_USE_ONLY
 
@@ -54,40 +54,35 @@ def train_seeds(
     if (out / RECORD_FILE).is_file():
         raise InputError(f"{out} holds a run of one seed; choose another --out for several")
     runs: list[Run] = []
-    series = _series(packed, split, config, spec)
-    begun = _begun(out / FORCED_FILE, series)  # by this command, and cut short
+    done = _noted(out / FORCED_FILE)  # by this command, if it was cut short
     for seed in range(config.train.seed, config.train.seed + count):
         seeded = changed(config, {"train.seed": seed})
         folder = out / f"seed-{seed}"
-        over = force and folder.name not in begun
+        over = force
+        if force and folder.name in done:
+            wanted = make_plan(packed, split, seeded, spec).fingerprint
+            over = not wanted == done[folder.name] == _recorded(folder)
         runs.append(train(packed, split, seeded, folder, spec=spec, force=over))
         if force and first_process():
-            begun = [*begun, folder.name]
-            write_json(out / FORCED_FILE, {"series": series, "done": begun})
+            done[folder.name] = runs[-1].record.fingerprint
+            write_json(out / FORCED_FILE, done)
     if first_process():
         _write(out / SEEDS_FILE, runs)
         (out / FORCED_FILE).unlink(missing_ok=True)
     return tuple(runs)
 
 
-def _series(packed: PackedSet, split: Split, config: Config, spec: ModelSpec | None) -> str:
-    """Return what stands for all that the seeds' trainings share, but for the number of seeds."""
-    return hash_json(
-        {
-            "config": [
-                getattr(config, name).fingerprint() for name in ("model", "train", "augment")
-            ],
-            "spec": spec and spec.model_dump(mode="json"),
-            "weights": weights_behind(config.train),
-            "set": [packed.meta.content_hash, packed.manifest.hash, split.hash],
-        }
-    )
+def _noted(path: Path) -> dict[str, str]:
+    """Return the fingerprints of the runs that a forced series has finished, by folder."""
+    return dict(read_json(path)) if path.is_file() else {}
 
 
-def _begun(path: Path, series: str) -> list[str]:
-    """Return the folders that a forced series has finished, none of another series."""
-    noted = read_json(path) if path.is_file() else {}
-    return list(noted["done"]) if noted.get("series") == series else []
+def _recorded(folder: Path) -> str | None:
+    """Return the fingerprint of the run in a folder, None where there is no whole one."""
+    try:
+        return Run.open(folder).record.fingerprint
+    except SentinodeError:
+        return None
 
 
 def mean_and_deviation(runs: Sequence[Run], figure: str) -> tuple[float, float]:

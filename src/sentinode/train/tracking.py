@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from sentinode.core import read_json, require, write_json
-from sentinode.errors import InputError, NetworkError
-from sentinode.train.plan import Plan
+from sentinode.errors import NetworkError
+from sentinode.train.plan import Plan, mlflow_uri
 from sentinode.train.ranks import Ranks
 from sentinode.types import RESEARCH_USE_ONLY
 
@@ -52,7 +52,7 @@ class Trackers:
         say: Called with a line for the user.
 
     Raises:
-        InputError: A place does not answer; nothing was trained yet in this process.
+        NetworkError: A place does not answer; nothing was trained yet in this process.
         MissingExtraError: A package is not installed.
     """
 
@@ -135,7 +135,7 @@ class MLflow(Tracker):
     """
 
     def __init__(self, plan: Plan, folder: Path, say: Callable[[str], object]) -> None:
-        self._uri, self._say, self._file = _uri_of(plan), say, folder / MLFLOW_FILE
+        self._uri, self._say, self._file = mlflow_uri(plan.settings), say, folder / MLFLOW_FILE
         self._silent = False
         # Read when it is imported: no telemetry, and no minutes of waiting for an answer.
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -200,16 +200,6 @@ class MLflow(Tracker):
             self._client.set_terminated(self._run, status)
         except Exception as error:  # noqa: BLE001
             self._say(f"MLflow at {self._uri} was not told that training ended: {_short(error)}")
-
-
-def _uri_of(plan: Plan) -> str:
-    uri = plan.settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri:
-        raise InputError(
-            "train.log names mlflow, but no server: give --set train.mlflow_uri=http://HOST:PORT "
-            "(or a database, sqlite:///FILE), or set MLFLOW_TRACKING_URI"
-        )
-    return uri
 
 
 def _curves(row: Row) -> Iterator[tuple[str, float]]:

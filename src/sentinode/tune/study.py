@@ -29,6 +29,7 @@ __all__ = ["FAILURE", "INTERRUPTED", "SharedStudy", "open_study", "plain_space"]
 STUDY_NAME = "sentinode"
 MADE_FROM, WORKER = "made_from", "worker"
 INTERRUPTED, FAILURE = "interrupted", "failure"
+JOURNAL = b'{"op_code":'  # how every line of one begins
 SQLITE = (".db", ".sqlite", ".sqlite3")
 SECONDS_TO_WAIT = 60.0
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -167,36 +168,47 @@ def open_study(file: Path, settings: TuneConfig, made_from: Mapping[str, Any]) -
 def _storage(file: Path) -> BaseStorage:
     if file.is_dir():
         raise MissingInputError(f"{file} is a folder, expected a file")
+    file = file.absolute()  # a lock left by a worker that was killed is a link beside it
     if file.suffix in SQLITE:
         # Other workers may hold the file for a moment.
         return RDBStorage(
-            f"sqlite:///{file.absolute()}",
+            f"sqlite:///{file}",
             engine_kwargs={"connect_args": {"timeout": SECONDS_TO_WAIT}},
         )
+    if not _is_journal(file):
+        raise InputError("expected a journal of Optuna's")  # which would write into it
     _drop_half_a_line(file)
     return JournalStorage(JournalFileBackend(str(file)))
 
 
 def _drop_half_a_line(file: Path) -> None:
-    """Cut off what a worker could not write to its end, as on a full disk."""
-    if _whole(file):
+    """Cut off a journal what a worker could not write to its end, as on a full disk."""
+    if not _is_torn(file):
         return
     lock = JournalFileSymlinkLock(str(file))  # other workers may be at their next line
     lock.acquire()
     try:
-        if not _whole(file):
-            data = file.read_bytes()
-            os.truncate(file, data.rfind(b"\n") + 1)
+        if _is_torn(file):
+            os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
     finally:
         lock.release()
 
 
-def _whole(file: Path) -> bool:
-    if not file.is_file() or not file.stat().st_size:
+def _is_journal(file: Path) -> bool:
+    """Tell whether a file is a journal, or will be one: it is not there, or empty."""
+    if not file.is_file():
         return True
     with file.open("rb") as handle:
+        return handle.read(len(JOURNAL)) in (b"", JOURNAL)
+
+
+def _is_torn(file: Path) -> bool:
+    """Tell whether a journal ends in the midst of a line."""
+    if not file.is_file() or not file.stat().st_size:
+        return False
+    with file.open("rb") as handle:
         handle.seek(-1, os.SEEK_END)
-        return handle.read() == b"\n"
+        return handle.read() != b"\n"
 
 
 def _pruner(settings: TuneConfig) -> BasePruner:

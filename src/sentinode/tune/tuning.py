@@ -87,8 +87,12 @@ def tune(
         "objective": config.tune.objective,
         "space": plain_space(space),
     }
-    _check_some_plan(packed, split, config, space)
-    shared = open_study(study or out / STUDY_FILE, config.tune, made_from)
+    file = study or out / STUDY_FILE
+    if fresh := not file.exists():
+        _check_some_plan(packed, split, config, space)
+    shared = open_study(file, config.tune, made_from)
+    if not fresh and len(shared.counted()) < trials:
+        _check_some_plan(packed, split, config, space)
     with shared.at_work():
         while (taken := shared.next_trial(space, trials)) is not None:
             number, trial = taken

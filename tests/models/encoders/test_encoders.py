@@ -1,5 +1,6 @@
 import copy
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import transformers
 from builders.encoders import SIDE, tiny_encoder
 from sentinode.config import ModelConfig
 from sentinode.errors import CheckpointError, InputError, MissingInputError
+from sentinode.export.graph import save_script
 from sentinode.models import (
     build,
     has_unused_weights,
@@ -80,6 +82,19 @@ def test_a_masked_autoencoder_sees_the_whole_patch_in_order(tmp_path: Path) -> N
             shown, parts.patch_embeddings(images) + parts.position_embeddings[:, 1:]
         )
     assert maps[0].shape == (2, 16, 4, 4)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        save_script(network, images, tmp_path / "script.pt")
+        traced = torch.jit.load(str(tmp_path / "script.pt"))
+    three = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        torch.testing.assert_close(traced(three), network(three))
+
+
+def test_hiera_takes_noise_and_hides_nothing(tmp_path: Path) -> None:
+    network = network_of(tiny_encoder(tmp_path / "hiera", "hiera"))
+    images = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(network.embed(images), network.embed(images), rtol=0, atol=0)
 
 
 def test_another_side_of_the_input_interpolates_the_places(tmp_path: Path) -> None:
@@ -180,13 +195,18 @@ def test_normalisation_is_the_encoders_own(tmp_path: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(own))
     assert encoder_spec(settings(folder)).preprocess.mean == (0.5, 0.4, 0.3)
     assert encoder_spec(settings(folder)).preprocess.std == (0.1, 0.2, 0.3)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"size": 32}))
+    assert encoder_spec(settings(folder)).preprocess.mean == (0.485, 0.456, 0.406)
+    (folder / "preprocessor_config.json").unlink()
+    later = {"processor_class": "CLIPProcessor", "image_processor": own}
+    (folder / "processor_config.json").write_text(json.dumps(later))
+    assert encoder_spec(settings(folder)).preprocess.mean == (0.5, 0.4, 0.3)
 
 
 @pytest.mark.parametrize(
     ("own", "mean", "std"),
     [
         ({"do_normalize": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}, 0, 1),
-        ({"size": 32}, 0, 1),
         ({"image_mean": 0.5, "image_std": 0.25, "rescale_factor": 0.00392156862745098}, 0.5, 0.25),
     ],
 )

@@ -89,15 +89,16 @@ class TransformersBackbone(Backbone):
         self.prefix = prefix
         takes = inspect.signature(model.forward).parameters
         self._more = {"interpolate_pos_encoding": True} if _INTERPOLATE in takes else {}
-        self._shuffles = MASKED in takes
-        self._patch = int(getattr(model.config, "patch_size", 1)) if self._shuffles else 1
+        patch = getattr(model.config, "patch_size", None)
+        self._laid_by_noise = patch if MASKED in takes and isinstance(patch, int) else None
 
     def raw(self, images: Tensor) -> Tensor:
         """Return the last hidden state."""
         more: dict[str, Any] = dict(self._more)
-        if self._shuffles:  # a masked autoencoder lays its tokens by this noise, rising
-            count = math.prod(side // self._patch for side in images.shape[2:])
-            more[MASKED] = torch.arange(float(count), device=images.device).expand(len(images), -1)
+        if patch := self._laid_by_noise:  # a masked autoencoder lays its tokens by it, rising
+            count = (images.shape[2] // patch) * (images.shape[3] // patch)
+            rising = torch.arange(float(count), device=images.device)
+            more[MASKED] = rising.expand(images.shape[0], -1)
         state: Tensor = self.model(pixel_values=images, **more).last_hidden_state
         return state
 
@@ -219,11 +220,11 @@ def _transformers(architecture: str, arguments: Mapping[str, Any]) -> Backbone:
         model = library.AutoModel.from_config(
             config, trust_remote_code=False, **_without_pooler(library, config)
         )
+        return TransformersBackbone(model.float(), _tokens_before(model, config))
     except Exception as error:  # a stranger's configuration, a library's code
         raise InputError(
             f"transformers cannot build {architecture!r}: {first_line(error)}"
         ) from error
-    return TransformersBackbone(model.float(), _tokens_before(model, config))
 
 
 def _tokens_before(model: Any, config: Any) -> int:

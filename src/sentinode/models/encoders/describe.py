@@ -147,8 +147,10 @@ def _normalisation(source: Source | None) -> tuple[tuple[float, ...], tuple[floa
         return IMAGENET_MEAN, IMAGENET_STD
     where = source.folder / path
     _refuse_other_pixels(own, where)
-    if not own.get("do_normalize", any(name in own for name in names)):
+    if own.get("do_normalize") is False:
         return (0.0,) * 3, (1.0,) * 3
+    if "do_normalize" not in own and not any(name in own for name in names):
+        return IMAGENET_MEAN, IMAGENET_STD
     mean, std = (_three(own.get(name), f"{where}: {name}") for name in names)
     if min(std) <= 0:
         raise InputError(f"{where}: expected deviations above 0, got {own[names[1]]}")

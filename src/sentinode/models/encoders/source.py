@@ -19,7 +19,8 @@ __all__ = ["Source", "fetch", "find", "hub", "known_of", "local_folder", "reposi
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 PREPROCESSOR = "preprocessor_config.json"
-WANTED = ["config.json", "*.safetensors", "*.safetensors.index.json", PREPROCESSOR]
+PROCESSOR = "processor_config.json"
+WANTED = ["config.json", "*.safetensors", "*.safetensors.index.json", PREPROCESSOR, PROCESSOR]
 ASKED_OFFLINE = os.environ.get("HF_HUB_OFFLINE", "")  # by the user, before it is set here
 
 
@@ -45,8 +46,9 @@ class Source:
 
     @property
     def preprocessor(self) -> dict[str, Any]:
-        """``preprocessor_config.json``, empty where there is none."""
-        return _object(self.folder / PREPROCESSOR)
+        """``preprocessor_config.json``, or that part of a later form; empty where there is none."""
+        later = _object(self.folder / PROCESSOR).get("image_processor", {})
+        return _object(self.folder / PREPROCESSOR) or later
 
     @property
     def files(self) -> list[Path]:
