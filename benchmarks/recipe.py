@@ -1,11 +1,12 @@
 """What each part of nodenet's recipe brings: one change at a time, several seeds, one comparison.
 
     python benchmarks/recipe.py SET OUT RESULTS [--patches 4000] [--epochs 8] [--seeds 2]
-        [--only NAME] [--so-far]
+        [--only NAME] [--so-far] [--pretrained RUN]
 
 SET is a packed set with a fold test of other slides. The network is nodenet-small without a
 teacher, trained on a part of the patches. OUT keeps the runs; started again after any
-interruption it goes on. RESULTS gets the comparison.
+interruption it goes on. RESULTS gets the comparison. RUN is what `benchmarks/pretrain.py` made:
+one more change, to start from it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "SGD": ("train.optimizer=sgd", "train.learning_rate=0.1", "train.weight_decay=5e-4"),
     "ordinary network of the same cost, all orientations shown": ("augment.orientations=all",),
 }
+PRETRAINED = "pretrained without labels"
 PLAIN = block_network("plain", (14, 28, 56), dropout=0.3)
 """An ordinary network of padded convolutions, of the cost of nodenet-small."""
 
@@ -54,10 +56,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", action="append", choices=CHANGES, help="may be repeated")
+    parser.add_argument("--pretrained", metavar="RUN", help="what a pretraining left")
     parser.add_argument("--so-far", action="store_true", help="compare what is there, train none")
     given = parser.parse_args()
     packed = PackedSet.open(given.packed)
     names = given.only or list(CHANGES)
+    if given.pretrained:
+        CHANGES[PRETRAINED] = (f"train.start={given.pretrained}",)
+        names.append(PRETRAINED)
     for later in range(0 if given.so_far else given.seeds):
         for name in names:
             config = settings(name, given.patches, given.epochs, later)
