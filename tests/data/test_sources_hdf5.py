@@ -34,6 +34,16 @@ def test_pcam_as_published(gz: bool, tmp_path: Path) -> None:
     assert (found["test/000005"] == patches(6, 2)[5]).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "fold"), [("pcam_val", "valid"), ("Training", "train"), ("testing_a", "test")]
+)
+def test_a_fold_by_another_name(name: str, fold: str, tmp_path: Path) -> None:
+    file = pcam(tmp_path, "train").rename(tmp_path / f"{name}_x.h5")
+    table = open_source(file).table
+    assert set(table["source_fold"]) == {fold}
+    assert table["id"].iloc[0] == f"{fold}/000000"
+
+
 def test_pcam_one_split_and_labels_from_the_table(tmp_path: Path) -> None:
     file = pcam(tmp_path, "train")
     assert len(open_source(file)) == 6

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sentinode.core import Progress, atomic_path, need_disk
 from sentinode.data.decode import PatchProblem
-from sentinode.data.labels import binary, known_columns, read_table
+from sentinode.data.labels import FOLD_NAMES, binary, known_columns, read_table
 from sentinode.data.source import Source, fingerprint, typed_items
 from sentinode.errors import InputError, MissingInputError
 from sentinode.types import UInt8Array
@@ -30,7 +30,6 @@ MPP = 0.972
 PUBLISHED = "camelyonpatch_level_2_"
 """How the names of the published files begin; of others the scale is not known."""
 
-SPLITS = {"train": "train", "valid": "valid", "test": "test"}
 _NAME = re.compile(r"(?P<stem>(.*_)?)x\.h5(\.gz)?")
 _BLOCK = 4 * 10**6  # bytes
 _LARGEST_LABELS = 256 * 2**20  # bytes of labels that are unpacked in memory
@@ -155,9 +154,8 @@ def _table(file: Path) -> pd.DataFrame:
     table = pd.DataFrame(index=range(count)) if known is None else known.reset_index(drop=True)
     if y is not None:
         table[["label", "problem"]] = binary(pd.Series(y), labels or file)
-    fold = next(
-        (f for name, f in SPLITS.items() if re.search(rf"(^|_){name}($|_)", _stem(file))), None
-    )
+    words = _stem(file).lower().split("_")
+    fold = next((fold for name, fold in FOLD_NAMES.items() if name in words), None)
     table["id"] = [f"{fold or _stem(file)}/{i:06d}" for i in range(count)]
     table["path"] = [f"{file.name}#{i}" for i in range(count)]
     return table.assign(source_fold=fold)
