@@ -92,6 +92,19 @@ def test_two_official_folds_report_the_other(other: str, tmp_path: Path) -> None
     assert f"{other} is reported" in made.notes[0]
 
 
+def test_a_patch_without_a_fold_among_official_ones_is_refused(tmp_path: Path) -> None:
+    opened = packed(class_folders(tmp_path / "f", folds=("train", "valid", "test")))
+    frame = opened.manifest.frame
+    frame.loc[frame["id"] == "train/0/p1", "source_fold"] = pd.NA
+    type(opened.manifest).make(frame, {}).write(opened.folder / "manifest.parquet")
+    opened = PackedSet.open(opened.folder)
+    for config in (SplitConfig(), SplitConfig(by="official")):
+        with pytest.raises(InputError, match=r"1 of 36 patches have no fold.*'train/0/p1'.*--by"):
+            split(opened, config)
+    made = split(opened, SplitConfig(by="group"))
+    assert made.notes == ("The source's own folds were not used.",)
+
+
 def test_a_slide_in_two_official_folds_is_refused(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "f", folds=("train", "valid", "test"))
     opened = packed(root)

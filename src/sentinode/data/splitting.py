@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sentinode.core import folder_lock, provenance
 from sentinode.data.auditing import AUDIT_FILE
+from sentinode.data.drawing import drawn
 from sentinode.data.duplicates import copies_within, groups_of
 from sentinode.errors import InputError
 from sentinode.tables import PackedSet, Split
@@ -56,19 +57,19 @@ def propose(packed: PackedSet, config: SplitConfig) -> Split:
 
     Raises:
         InputError: The patches have one class only, a slide stands in two of the source's folds,
-            some patches have a slide and others none, or there are too few slides.
+            some patches have a slide or a fold and others none, or there are too few slides.
     """
     plan = _Plan.of(packed, config)
     frame = plan.frame
     frame["fold"] = _folds(plan, config)
     _check_classes(frame, plan)
-    frame = frame[_drawn(frame, config)]
+    frame = frame[drawn(frame, config)]
     units: dict[Fold, dict[str, tuple[str, ...]]] = {
         fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
     }
     taken = {unit for each in units.values() for unit in each}
     units["unlabelled"] = _alone(plan.unlabelled, taken)
-    drawn = {} if config.draw_seed is None else {"draw": config.draw_seed}
+    seeds = {} if config.draw_seed is None else {"draw": config.draw_seed}
     return Split(
         by=plan.by,
         seed=config.seed,
@@ -80,7 +81,7 @@ def propose(packed: PackedSet, config: SplitConfig) -> Split:
             "split",
             config=config.fingerprint(),
             inputs={"set": packed.meta.content_hash, "manifest": packed.manifest.hash},
-            seeds={"split": config.seed} | drawn,
+            seeds={"split": config.seed} | seeds,
         ),
     )
 
@@ -108,10 +109,8 @@ class _Plan:
         labelled = frame[frame["label"].notna()]
         _check_asked(config)
         _check_both(labelled, f"{packed.folder}")
-        folds = set(labelled["source_fold"].dropna()) | (
-            {"?"} if labelled["source_fold"].isna().any() else set()
-        )
-        has_official = "train" in folds and folds & {"valid", "test"} and "?" not in folds
+        folds = set(labelled["source_fold"].dropna())
+        has_official = "train" in folds and not folds.isdisjoint({"valid", "test"})
         known = labelled[["patient", "slide"]].notna()
         by: By
         anew = config.folds is not None or config.leave_out is not None
@@ -119,8 +118,8 @@ class _Plan:
             by = "official" if has_official and not anew else _finest(known)
         else:
             by = config.by
-        if by == "official" and not has_official:
-            raise InputError(f"{packed.folder}: the source has no folds of its own; leave out --by")
+        if by == "official":
+            _check_official(labelled, f"{packed.folder}", has_official)
         notes = []
         if has_official and by != "official":
             notes.append("The source's own folds were not used.")
@@ -176,6 +175,18 @@ def _finest(known: pd.DataFrame) -> By:
     if known["patient"].all():
         return "patient"
     return "slide" if known["slide"].any() else "group"
+
+
+def _check_official(labelled: pd.DataFrame, where: str, has_official: bool) -> None:
+    if not has_official:
+        raise InputError(f"{where}: the source has no folds of its own; leave out --by")
+    without = labelled["id"][labelled["source_fold"].isna()]
+    if len(without):
+        raise InputError(
+            f"{len(without):,} of {len(labelled):,} patches have no fold in a source that has "
+            f"folds of its own, as {without.iloc[0]!r}; complete it, or give --by slide or "
+            "--by group to split anew"
+        )
 
 
 def _check_asked(config: SplitConfig) -> None:
@@ -334,53 +345,6 @@ def _check_classes(frame: pd.DataFrame, plan: _Plan) -> None:
                 f"fold {name} would get {came}: {frame['unit'].nunique()} units are too few for "
                 "these shares; try another --set split.seed=..., larger shares, or --by random"
             )
-
-
-def _drawn(frame: pd.DataFrame, config: SplitConfig) -> NDArray[np.bool_]:
-    """Tell which rows stay: in train, and in valid where it is drawn too, as many as asked for."""
-    keep = np.ones(len(frame), bool)
-    limit, balance = config.limit, config.balance
-    counts = frame["label"][frame["fold"] == "train"].value_counts()
-    if config.draw == "both" and balance is not None:
-        balance = min(balance, int(counts.min()))
-    training = _drawn_of(frame, "train", limit, balance, (config.seed_of_draw, 1))
-    keep[frame["fold"] == "train"] = False
-    keep[training] = True
-    if config.draw == "both" and (limit is not None or balance is not None):
-        share = config.valid_fraction / (1 - config.valid_fraction)
-        limit = max(2, round(share * len(training)))
-        if balance is not None:
-            scarcer = int(frame["label"][frame["fold"] == "valid"].value_counts().min())
-            balance = max(1, min(scarcer, round(share * len(training) / 2)))
-        # The same patches for every later draw of those that train.
-        choosing = _drawn_of(frame, "valid", limit, balance, (config.seed, 2))
-        keep[frame["fold"] == "valid"] = False
-        keep[choosing] = True
-    return keep
-
-
-def _drawn_of(
-    frame: pd.DataFrame,
-    fold: Fold,
-    limit: int | None,
-    balance: int | None,
-    seed: tuple[int, int],
-) -> NDArray[np.int64]:
-    """Draw rows of a fold: at most ``balance`` of each class, ``limit`` in all."""
-    rows = np.flatnonzero((frame["fold"] == fold).to_numpy(bool))
-    shuffled = np.random.default_rng(seed).permutation(rows)
-    label = frame["label"].to_numpy(int)
-    by_class = [shuffled[label[shuffled] == value] for value in (0, 1)]
-    if balance is not None:
-        by_class = [each[:balance] for each in by_class]
-    total = sum(map(len, by_class))
-    if limit is not None and limit < total:
-        negatives = round(limit * len(by_class[0]) / total)
-        if limit > 1:  # of a rare class one stays
-            fewest = [min(1, len(each)) for each in by_class]
-            negatives = min(max(negatives, fewest[0]), limit - fewest[1])
-        by_class = [by_class[0][:negatives], by_class[1][: limit - negatives]]
-    return np.concatenate(by_class)
 
 
 def _alone(patches: list[str], taken: set[str]) -> dict[str, tuple[str, ...]]:
