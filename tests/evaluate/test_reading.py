@@ -91,7 +91,8 @@ def test_labels_that_no_prediction_has_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("change", "names", "message"),
     [
-        ({"tumor_score": 55.0}, NAMES, "expected a number in 0..1 each. Name logits"),
+        ({"tumor_score": 55.0}, NAMES, r"in 0..1 each\. Divide scores of 0..100 by 100$"),
+        ({"tumor_score": -5.0}, NAMES, "expected a number in 0..1 each. Name logits"),
         ({"tumor_score": "high"}, NAMES, "expected numbers"),
         ({}, {"probability": "tumour_score"}, "nearest is 'tumor_score'"),
         ({"tumor_score": np.nan}, NAMES, "no value of 'probability' can be used"),

@@ -96,6 +96,14 @@ def test_without_validation_patches_halves_of_slides_are_taken():
     assert notes.get(0.99, "too few patches to promise it") == "too few patches to promise it"
 
 
+def test_probabilities_that_hide_the_order_of_their_logits_are_told_of():
+    frame = frame_of()
+    large = frame.assign(logit=60 + 10 * frame["logit"], probability=1.0)
+    said = "The probability of 2,000 patches is exactly 0 or 1"
+    assert any(w.startswith(said) and "place of 0.5" in w for w in report_of(large).warnings)
+    assert not any("exactly 0 or 1" in w for w in report_of(frame).warnings)
+
+
 def test_a_calibration_that_helps_is_shown_beside_what_was_before():
     frame = frame_of(slope=0.4)
     better = frame.assign(probability=expit(0.4 * frame["logit"]))

@@ -172,6 +172,19 @@ def test_predictions_refuse(columns: dict[str, list[object]], words: str) -> Non
         Predictions.make(pd.DataFrame(columns), {})
 
 
+@pytest.mark.parametrize("column", ["logit", "probability"])
+def test_numbers_whose_order_a_probability_loses_are_refused(column: str) -> None:
+    logits = np.random.default_rng(0).normal(60, 10, 400)
+    given = logits if column == "logit" else 1 - 10.0 ** -(8 + np.arange(400) / 100)
+    table = pd.DataFrame({"id": [f"p{i}" for i in range(400)], column: given})
+    with pytest.raises(InputError, match=f"the order of '{column}' .* is lost"):
+        Predictions.make(table, {})
+    few = table.assign(**{column: np.where(np.arange(400) < 20, given, 0.5)})
+    assert (Predictions.make(few, {}).frame["probability"] == 1).sum() == 20
+    both = table.assign(probability=1.0, logit=logits)  # as a network's own calibration gives it
+    assert len(Predictions.make(both, {}).frame) == 400
+
+
 def test_history(tmp_path: Path) -> None:
     frame = pd.DataFrame({name: [1.0 / 3] for name in HISTORY_COLUMNS})
     write_history(tmp_path / "h.csv", frame)

@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from scipy.stats import ks_2samp, norm
+from scipy.stats import ks_2samp, norm, rankdata
 
+from sentinode.evaluate.rows import counted
 from sentinode.evaluate.scores import Scored, calibration_figures, reliability_of
 from sentinode.evaluate.wording import asked_share
-from sentinode.metrics import BoolArray, FloatArray
+from sentinode.metrics import BoolArray, FloatArray, roc_auc
 from sentinode.tables import Conformal, ConformalRow, Figure, Uncalibrated
 
-__all__ = ["calibration_cautions", "conformal_cautions", "shift_cautions", "uncalibrated"]
+__all__ = [
+    "calibration_cautions",
+    "conformal_cautions",
+    "saturation_cautions",
+    "shift_cautions",
+    "uncalibrated",
+]
 
 LEAST_DIFFERENCE = 1e-3
 SHIFTED = 0.15
@@ -103,6 +110,25 @@ def _off(figure: Figure, ideal: float, by: float) -> bool:
 
 def _between(figure: Figure) -> str:
     return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})".replace("-", "−")
+
+
+def saturation_cautions(reported: pd.DataFrame, rows: Scored) -> list[str]:
+    """Say where logits would rank patches whose probabilities are all 0 or 1."""
+    p, logits = rows.probabilities, reported["logit"].to_numpy("float64")
+    full = (p == 0) | (p == 1)
+    if not full.any() or not np.isfinite(logits).all():
+        return []
+    within = rankdata(logits) / (len(p) + 1)
+    ranks = rankdata(np.where(full, np.where(p == 1, p + within, within - 1), p)) / (len(p) + 1)
+    by_logit = roc_auc(rows.labels, ranks)
+    auc = roc_auc(rows.labels, p)
+    if not abs(by_logit - auc) >= LEAST_DIFFERENCE:
+        return []
+    return [
+        f"The probability of {counted(int(full.sum()), 'patch')} is exactly 0 or 1, which hides "
+        f"the order of their logits: by these the ROC AUC would be {by_logit:.3f} in place of "
+        f"{auc:.3f}."
+    ]
 
 
 def shift_cautions(rows: Scored, valid: tuple[BoolArray, FloatArray]) -> list[str]:

@@ -14,6 +14,7 @@ from sentinode.core import Progress, provenance
 from sentinode.evaluate.calibrated import (
     calibration_cautions,
     conformal_cautions,
+    saturation_cautions,
     shift_cautions,
     uncalibrated,
 )
@@ -112,6 +113,7 @@ def evaluate(
         optimistic=optimistic,
         warnings=(
             *cautions(rows, scored.n_units, scored.unit, own_split, missing),
+            *saturation_cautions(reported, scored),
             *shift_cautions(scored, valid),
             *calibration_cautions(before, overall, rows.fold, elsewhere=own_split is not split),
             *conformal_cautions(conformal, reliance.fitted, config.confidence),

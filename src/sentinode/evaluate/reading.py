@@ -21,6 +21,7 @@ COLUMNS = ("id", "probability", "logit", "label", "slide", "centre", "fold", "x"
 TEXT = ("id", "slide", "centre", "fold")
 MOST_OUTSIDE = 0.05
 NO_NUMBER = "its probability is no number"
+NAME_LOGITS = "Name logits so by --column logit=THEIRS"
 OUTSIDE = "its probability is outside 0..1"
 
 
@@ -149,10 +150,11 @@ def _usable(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, dict[str, st
     if column == "probability":
         outside = ~missing & ~((values >= 0) & (values <= 1))
     if outside.mean() > MOST_OUTSIDE:
+        of_hundred = ((values >= 0) & (values <= 100) | missing).all()
+        advice = "Divide scores of 0..100 by 100" if of_hundred else NAME_LOGITS
         raise InputError(
             f"{path}: {outside.sum():,} of {len(values):,} values of {column!r}, such as "
-            f"{values[outside][0]:g}, are outside; expected a number in 0..1 each. Name logits so "
-            "by --column logit=THEIRS"
+            f"{values[outside][0]:g}, are outside; expected a number in 0..1 each. {advice}"
         )
     wrong = missing | outside
     if wrong.all():

@@ -9,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sentinode.core import atomic_path, hash_file, read_json, write_json
 from sentinode.errors import InputError
@@ -30,6 +31,7 @@ PREDICTION_DTYPES: dict[str, str] = {
     "logit": "float32",
     "probability": "float32",  # of tumour in the centre, 0..1
 }
+MOST_TIED = 0.01
 
 
 @final
@@ -51,13 +53,15 @@ class Predictions:
 
         Raises:
             InputError: No id column, an id twice, neither logit nor probability, a value that is
-                no number or outside 0..1, a label that is not 0, 1 or null, or a fold that is none.
+                no number or outside 0..1, a label that is not 0, 1 or null, a fold that is none,
+                or numbers so large that their order is lost in a probability.
         """
         if "id" not in frame or not {"logit", "probability"} & set(frame.columns):
             raise InputError(
                 "predictions need the columns id and probability (or logit), "
                 f"got {', '.join(map(str, frame.columns)) or 'no columns'}"
             )
+        given = {"logit", "probability"} & set(frame.columns)
         frame = frame.copy()
         if "probability" not in frame:
             logit = _numbers(frame, "logit")
@@ -68,6 +72,8 @@ class Predictions:
         table = typed(frame, PREDICTION_DTYPES, "predictions")
         table["fold"] = _folds(table)
         _check(table)
+        if len(given) == 1:
+            _check_order(frame, given.pop(), table["probability"])
         return cls(table, note)
 
     @classmethod
@@ -140,6 +146,25 @@ def _numbers(frame: pd.DataFrame, column: str) -> pd.Series[float]:
         return frame[column].astype("float64")
     except (ValueError, TypeError) as error:
         raise InputError(f"predictions: column {column!r} expected numbers: {error}") from error
+
+
+def _check_order(frame: pd.DataFrame, column: str, probability: pd.Series[float]) -> None:
+    """Refuse numbers that differ and become one probability: nothing would rank them any more."""
+    given = frame[column].to_numpy("float64")
+    lost = _tied(probability.to_numpy()) - _tied(given)
+    if lost > MOST_TIED * len(given) * (len(given) - 1) / 2:
+        raise InputError(
+            f"predictions: the order of {column!r} ({given.min():g} to {given.max():g}) is lost, "
+            f"since {lost:,} pairs of rows differ in it and have one probability at float32's "
+            "precision; give numbers that are less large or less close to 1, as by dividing "
+            "logits by one number"
+        )
+
+
+def _tied(values: NDArray[np.floating[Any]]) -> int:
+    """Return the number of pairs of equal values."""
+    count = np.unique(values, return_counts=True)[1].astype(np.int64)
+    return int((count * (count - 1) // 2).sum())
 
 
 def _check(table: pd.DataFrame) -> None:
