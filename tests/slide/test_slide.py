@@ -23,6 +23,7 @@ from sentinode.errors import DiskFullError, InputError
 from sentinode.models import resolve_run
 from sentinode.phantom import make_section, make_slide
 from sentinode.slide import Analyst, Job, analyse_cohort, peaks, shard_of, slide_score
+from sentinode.slide.analysis import _put
 from sentinode.slide.tables import write_tumour
 from sentinode.slides import Grid, Slide, write_pyramid
 from sentinode.slides.vendors import VendorFile
@@ -268,6 +269,18 @@ def test_only_a_slides_own_strays_are_cleared_away(slides: Path, tmp_path: Path,
     assert Analyst(job).take(tmp_path / f"{name}.tif").status == "done"
     assert not any(folder.exists() for folder in mine)
     assert all((folder / "map.ome.tif").exists() for folder in others)
+
+
+def test_a_slide_without_a_name_takes_no_results_away(slides: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "earlier").mkdir(parents=True)
+    shutil.copy(slides / "tumour.tif", tmp_path / ".ome.tif")
+    with pytest.raises(InputError, match="cannot be a slide's name"):
+        Analyst(Job("nodenet-base", out, None, EXACT)).take(tmp_path / ".ome.tif")
+    for name in ("", "../other"):
+        with pytest.raises(InputError, match="does not lie in"):
+            _put(out / ".a.1.partial", out / name)
+    assert (out / "earlier").is_dir()
 
 
 def test_two_runs_do_not_write_one_slide(slides: Path, tmp_path: Path) -> None:

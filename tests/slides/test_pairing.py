@@ -106,6 +106,15 @@ def test_a_dicom_series_is_one_slide(implicit: bool, tmp_path: Path) -> None:
     assert slide_files([tmp_path / "b_1.dcm"]) == [tmp_path / "b_1.dcm"]
 
 
+@pytest.mark.parametrize(
+    "name", [".ome.tif", "...tif", ".hidden.svs", "slides.csv.tif", "Slides-2-of-10.csv.svs"]
+)
+def test_a_name_that_would_be_no_folder_of_its_own_is_refused(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, name, "a.tif")
+    with pytest.raises(InputError, match="cannot be a slide's name, which is its folder's; rename"):
+        slide_files([tmp_path / name, tmp_path / "a.tif"])
+
+
 def test_folders_and_names_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

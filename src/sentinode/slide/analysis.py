@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from sentinode.config import SlideConfig
 from sentinode.core import Progress, folder_lock, hash_file, hash_json, make_folder, provenance
+from sentinode.errors import InputError
 from sentinode.models import Run, choose_compute, resolve_run
 from sentinode.predict.dense import Dense
 from sentinode.slide.foci import find_foci, slide_score
@@ -23,7 +24,7 @@ from sentinode.slide.inferring import Times, infer
 from sentinode.slide.overlay import shrunk, write_overlay
 from sentinode.slide.summary import SlideSummary, finished
 from sentinode.slide.tables import write_csv, write_tiles, write_tumour
-from sentinode.slides import Grid, Slide, Tissue, find_tissue, stem_of, write_map
+from sentinode.slides import Grid, Slide, Tissue, check_name, find_tissue, stem_of, write_map
 from sentinode.types import Mpp, PatchPx
 
 __all__ = ["Analyst", "Job", "Outcome"]
@@ -103,10 +104,11 @@ class Analyst:
 
         Raises:
             MissingInputError: There is no such file.
-            InputError: The slide cannot be used.
+            InputError: The slide cannot be used, or its name.
             BusyError: Another process is at it.
             DiskFullError: There is no room.
         """
+        check_name(path)
         start, name, times = time.perf_counter(), stem_of(path), Times()
         given = None if self.job.mpp is None else Mpp(self.job.mpp)
         with folder_lock(self.job.out / LOCKS / name), Slide(path, given) as slide:
@@ -260,7 +262,13 @@ class Analyst:
 
 
 def _put(partial: Path, folder: Path) -> None:
-    """Give a finished folder its name, in place of what an earlier run left there."""
+    """Give a finished folder its name, in place of what an earlier run left there.
+
+    Raises:
+        InputError: The name is none of a folder beside it.
+    """
+    if folder.parent != partial.parent:
+        raise InputError(f"{folder} does not lie in {partial.parent}; rename the slide")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old.partial")
     if folder.exists():
         folder.replace(old)

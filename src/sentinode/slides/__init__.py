@@ -10,6 +10,7 @@ from sentinode.slides.tissue import Tissue, find_tissue, tissue_mask
 from sentinode.slides.truth import (
     Reading,
     annotation_files,
+    check_name,
     is_mask,
     open_truth,
     pair,
@@ -29,6 +30,7 @@ __all__ = [
     "Tissue",
     "Truth",
     "annotation_files",
+    "check_name",
     "find_tissue",
     "is_mask",
     "open_truth",

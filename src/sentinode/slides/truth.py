@@ -19,6 +19,7 @@ from sentinode.slides.mask_file import MASK_SUFFIXES, MaskImage
 __all__ = [
     "Reading",
     "annotation_files",
+    "check_name",
     "is_mask",
     "open_truth",
     "pair",
@@ -38,6 +39,8 @@ ENDINGS = re.compile(
 """What people put behind a slide's name for its annotation."""
 MASK_ENDINGS = re.compile(r"[-_. ]+(?:evaluation[-_. ]+)?masks?$", re.IGNORECASE)
 """What is behind the name of a mask and of no slide: there are slides named ``case1_tumor``."""
+NO_NAME = re.compile(r"(\..*)?|slides(-\d+-of-\d+)?\.csv", re.IGNORECASE)
+"""A slide of such a name would have no folder of its own beside the table of all slides."""
 
 
 @final
@@ -114,7 +117,7 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
 
     Raises:
         MissingInputError: There is nothing at a path.
-        InputError: A folder has no slides, two slides have one name, or a name is not UTF-8.
+        InputError: A folder has no slides, two slides have one name, or a name cannot be used.
     """
     found: list[Path] = []
     for path in paths:
@@ -129,7 +132,7 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
         found += slides
     found = sorted(set(found), key=lambda p: (stem_of(p), str(p)))
     for path in found:
-        _check_name(path)
+        check_name(path)
     for first, second in pairwise(found):
         if stem_of(first) == stem_of(second):
             raise InputError(
@@ -138,7 +141,16 @@ def slide_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _check_name(path: Path) -> None:
+def check_name(path: Path) -> None:
+    """Refuse a slide whose name is no name of a folder.
+
+    Raises:
+        InputError: It is empty, hidden, that of the table of all slides, or not UTF-8.
+    """
+    if NO_NAME.fullmatch(stem_of(path)):
+        raise InputError(
+            f"{path}: {stem_of(path)!r} cannot be a slide's name, which is its folder's; rename it"
+        )
     try:
         path.name.encode()
     except UnicodeEncodeError as error:
