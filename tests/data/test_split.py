@@ -280,6 +280,53 @@ def test_by_patient_where_patients_are_known(tmp_path: Path) -> None:
     assert split(opened, SplitConfig(by="slide")).by == "slide"
 
 
+def test_copies_in_several_folds_are_told_of(tmp_path: Path) -> None:
+    root = with_slides(tmp_path / "k", slides=12)
+    for i in (1, 58):  # of other slides than that of a000, with its copies turned
+        save(root / "train" / f"a{i:03d}.tif", np.rot90(picture(0)))
+    text = (root / "train_labels.csv").read_text()
+    (root / "train_labels.csv").write_text(text.replace("a001,1", "a001,0"))
+    opened = packed(root)
+    assert split(opened, SplitConfig()).notes == ()
+    audit(opened, AuditConfig(leave_out=()))
+    opened = PackedSet.open(opened.folder)
+    told = "1 group(s) of copies of one tissue, of duplicates.csv, stand in several folds."
+    seeds = (split(opened, SplitConfig(seed=seed)) for seed in range(9))
+    parted = {
+        made.notes for made in seeds if len(set(made.folds_of(pd.Series(["a000", "a058"])))) > 1
+    }
+    assert parted == {(told,)}
+    assert split(opened, SplitConfig(by="group")).notes == ()
+
+
+def test_patients_without_slides(tmp_path: Path) -> None:
+    opened = packed(kaggle(tmp_path / "k", labelled=60))
+    frame = opened.manifest.frame.assign(patient=[f"p{i % 12}" for i in range(64)])
+    type(opened.manifest).make(frame, {}).write(opened.folder / "manifest.parquet")
+    assert split(PackedSet.open(opened.folder), SplitConfig()).by == "patient"
+
+
+def test_a_slide_of_two_patients_is_refused(tmp_path: Path) -> None:
+    root = with_centres(tmp_path / "k", patients=True)
+    text = (root / "slide_map.csv").read_text()
+    (root / "slide_map.csv").write_text(text.replace("a001,s0,c0,p0", "a001,s0,c0,p3"))
+    opened = packed(root)
+    with pytest.raises(InputError, match=r"slide 's0' has .* more than one patient \(p0, p3\)"):
+        split(opened, SplitConfig())
+    assert split(opened, SplitConfig(by="slide")).by == "slide"
+
+
+def test_a_missing_patient_is_told_of(tmp_path: Path) -> None:
+    root = with_centres(tmp_path / "k", patients=True)
+    text = (root / "slide_map.csv").read_text()
+    (root / "slide_map.csv").write_text(text.replace("a001,s0,c0,p0", "a001,s0,c0,"))
+    opened = packed(root)
+    made = split(opened, SplitConfig())
+    assert made.by == "slide"
+    assert "1 of 60 patches have no patient, as a001: the split is by slide" in made.notes[0]
+    assert split(opened, SplitConfig(by="slide")).notes == ()
+
+
 def test_a_copy_compressed_otherwise_stays_in_the_fold(tmp_path: Path) -> None:
     root = kaggle(tmp_path / "k", labelled=40)
     tint = np.array([170, 110, 160])

@@ -193,7 +193,7 @@ def _rules(
         _further_copies(frame, usable),
     )
     for kind, said in (
-        ("turned", "the same pixels turned or flipped; kept, in one fold where none is given"),
+        ("turned", "the same pixels turned or flipped; kept, in one fold if split by groups"),
         ("compressed", "the same tissue compressed otherwise; kept, in one fold likewise"),
     ):
         members = pairs.loc[pairs["kind"] == kind, ["row", "other"]].to_numpy(np.int64)

@@ -57,13 +57,15 @@ def propose(packed: PackedSet, config: SplitConfig) -> Split:
 
     Raises:
         InputError: The patches have one class only, a slide stands in two of the source's folds,
-            some patches have a slide or a fold and others none, or there are too few slides.
+            some patches have a slide or a fold and others none, a slide has two patients, or
+            there are too few slides.
     """
     plan = _Plan.of(packed, config)
     frame = plan.frame
     frame["fold"] = _folds(plan, config)
     _check_classes(frame, plan)
     frame = frame[drawn(frame, config)]
+    plan.notes += _parted(frame)
     units: dict[Fold, dict[str, tuple[str, ...]]] = {
         fold: _units(frame[frame["fold"] == fold]) for fold in ("train", "valid", "test")
     }
@@ -93,7 +95,7 @@ class _Plan:
 
     Attributes:
         by: What decides.
-        frame: Usable labelled patches: id, label, unit, source_fold, centre.
+        frame: Usable labelled patches: id, label, unit, source_fold, centre, group.
         unlabelled: Ids of usable patches without a label.
         notes: What the reader of a report should know.
     """
@@ -123,9 +125,11 @@ class _Plan:
         notes = []
         if has_official and by != "official":
             notes.append("The source's own folds were not used.")
+        if config.by == "auto" and by in ("slide", "group") and known["patient"].any():
+            notes.append(_some_without(labelled["id"][~known["patient"]], len(labelled), by))
         unit = _unit(packed, labelled, "random" if by == "random" else by)
         kept = (
-            labelled[["id", "label", "source_fold", "centre"]]
+            labelled[["id", "label", "source_fold", "centre", "group"]]
             .assign(unit=unit)
             .reset_index(drop=True)
         )
@@ -145,6 +149,8 @@ def _unit(packed: PackedSet, labelled: pd.DataFrame, by: By) -> pd.Series[str]:
                 f"{labelled['id'][owners.isna()].iloc[0]!r}; complete the slide map, or give "
                 "--by group or --by random"
             )
+        if by == "patient":
+            _check_patients(labelled)
         return owners
     if by in ("slide", "patient"):
         raise InputError(
@@ -159,6 +165,24 @@ def _unit(packed: PackedSet, labelled: pd.DataFrame, by: By) -> pd.Series[str]:
         same = [group, labelled["source_fold"]]
         return labelled["id"].groupby(same).transform("first").astype("string")
     return group
+
+
+def _some_without(ids: pd.Series[str], count: int, by: By) -> str:
+    return (
+        f"{len(ids):,} of {count:,} patches have no patient, as {ids.iloc[0]}: the split is by "
+        f"{by}, and patches of one patient may stand in several folds."
+    )
+
+
+def _check_patients(labelled: pd.DataFrame) -> None:
+    patients = labelled.groupby("slide")["patient"].nunique()
+    if (patients > 1).any():
+        slide = patients.index[patients > 1][0]
+        names = sorted(set(labelled["patient"][labelled["slide"] == slide]))
+        raise InputError(
+            f"slide {slide!r} has patches of more than one patient ({', '.join(names[:3])}); "
+            "correct the slide map, or give --by slide"
+        )
 
 
 def _groups(packed: PackedSet) -> pd.Series[str]:
@@ -327,6 +351,16 @@ def _greedy(units: NDArray[np.float64], wanted: NDArray[np.float64]) -> list[int
         have[fold] += unit
         chosen.append(fold)
     return chosen
+
+
+def _parted(frame: pd.DataFrame) -> list[str]:
+    """Say how many groups of copies that an audit found stand in several folds."""
+    count = int((frame.groupby("group")["fold"].nunique() > 1).sum())
+    if not count:
+        return []
+    return [
+        f"{count:,} group(s) of copies of one tissue, of duplicates.csv, stand in several folds."
+    ]
 
 
 def _check_both(frame: pd.DataFrame, where: str) -> None:
