@@ -10,8 +10,9 @@ import tifffile
 from PIL import Image
 
 from sentinode.errors import InputError, MissingInputError
-from sentinode.slides import Slide, write_pyramid
+from sentinode.slides import Box, Slide, write_pyramid
 from sentinode.slides.backend import GLASS
+from sentinode.slides.mask_file import MaskImage
 from sentinode.types import UInt8Array
 
 RNG = np.random.default_rng(7)
@@ -329,3 +330,39 @@ def test_what_is_sound_is_read_after_what_is_not(tmp_path: Path) -> None:
             slide.read(0, 0, 96, 96, 0.5)
         sound = slide.read(500, 300, 96, 96, 0.5)
     np.testing.assert_array_equal(sound, image[300:396, 500:596])
+
+
+def changed(path: Path, tag: str, value: int) -> None:
+    """Give a tag of one 16 or 32 bit number another one, or an array another place."""
+    with tifffile.TiffFile(path) as file:
+        at = file.pages.first.tags[tag].offset + 8
+    data = bytearray(path.read_bytes())
+    data[at : at + 4] = value.to_bytes(4, "little")
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("tag", ["StripOffsets", "StripByteCounts"])
+def test_a_file_that_ends_before_it_says_where_its_pieces_lie(tmp_path: Path, tag: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture()[..., 0], rowsperstrip=50, **per_cm(0.5))
+    changed(path, tag, path.stat().st_size)
+    with (
+        Slide(path) as slide,
+        pytest.raises(InputError, match="does not say where piece .* lies; the file is damaged"),
+    ):
+        slide.read(0, 0, 900, 700, 0.5)
+    mask = MaskImage(path, (900, 700))
+    with mask, pytest.raises(InputError, match="damaged or cut short: the file does not say where"):
+        mask.tumour(Box(0, 0, 900, 700))
+
+
+@pytest.mark.parametrize("tag", ["ImageWidth", "ImageLength", "RowsPerStrip", "TileWidth"])
+def test_an_image_without_a_side_is_damaged(tmp_path: Path, tag: str) -> None:
+    path = tmp_path / "a.tif"
+    how = {"tile": (64, 64)} if tag == "TileWidth" else {"rowsperstrip": 50}
+    tifffile.imwrite(path, picture()[..., 0], **how, **per_cm(0.5))  # type: ignore[arg-type]
+    changed(path, tag, 0)
+    with pytest.raises(InputError, match=r"cannot be opened.*damaged or cut short"):
+        Slide(path)
+    with pytest.raises(InputError, match=r"cannot be read as a mask image: it has \d+x\d+ px in"):
+        MaskImage(path, (900, 700))

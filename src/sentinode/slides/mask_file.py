@@ -187,12 +187,12 @@ class _Tiff:
             page: Any = self._file.pages[0]
             if page.dtype is None or page.dtype.kind not in "bui":
                 raise InputError(f"{path} holds {page.dtype}, expected whole numbers")
-        except (InputError, IndexError):
+            self._across, self._rows, self._columns = segments_of(page)
+        except (InputError, IndexError, OSError):
             self.close()
             raise
         self._page = page
         self.size = page.imagewidth, page.imagelength
-        self._across, self._rows, self._columns = segments_of(page)
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._bytes = 0
 

@@ -73,6 +73,7 @@ class TiffSlide(Backend):
                     f"{path} has colours of the kind {kind}, expected RGB or gray of uint8; export "
                     "it as 8-bit RGB"
                 )
+            segments_of(one)
         _, rows, columns = segments_of(page)
         if rows * columns * page.samplesperpixel > LARGEST_SEGMENT and page.compression != 1:
             raise InputError(
@@ -164,19 +165,29 @@ def _is_rgb_or_gray(page: Any) -> bool:
 
 
 def segments_of(page: Any) -> tuple[int, int, int]:
-    """Return how many tiles or strips lie side by side, and height and width of one."""
+    """Return how many tiles or strips lie side by side, and height and width of one.
+
+    Raises:
+        OSError: A side is 0, of the image or of a piece.
+    """
+    width, height = page.imagewidth, page.imagelength
+    tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+    if not all((width, height, *tile)):
+        raise OSError(f"it has {width}x{height} px in pieces of {tile[1]}x{tile[0]}")
     if page.is_tiled:
-        return math.ceil(page.imagewidth / page.tilewidth), page.tilelength, page.tilewidth
-    return 1, min(page.rowsperstrip, page.imagelength), page.imagewidth
+        return math.ceil(width / tile[1]), *tile
+    return 1, min(tile[0], height), width
 
 
 def decode_segment(page: Any, index: int, handle: Any) -> NDArray[Any] | None:
     """Return one tile or strip, (H, W, S); None where the file has none.
 
     Raises:
-        OSError: It is damaged, or the file ends within it.
+        OSError: It is damaged, or the file ends within it or before it says where it lies.
     """
-    count = page.databytecounts[index] if index < len(page.databytecounts) else 0
+    if index >= min(len(page.dataoffsets), len(page.databytecounts)):
+        raise OSError(f"the file does not say where piece {index} lies")
+    count = page.databytecounts[index]
     if not count:
         return None
     with handle.lock:
