@@ -70,12 +70,14 @@ class Picture(Backend):
         try:
             with open_whole(path) as image:
                 self._pixels = _pixels(image, path)
+        except InputError:
+            raise
         except UnidentifiedImageError as error:
             raise InputError(
                 f"{path} is no slide: expected SVS, NDPI, MRXS, SCN, DICOM, Philips TIFF or what "
                 "else OpenSlide reads, OME-TIFF, TIFF, PNG or JPEG"
             ) from error
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, ValueError) as error:  # ValueError: too much text in a PNG
             raise InputError(f"{path} cannot be decoded: {error}") from error
         height, width = self._pixels.shape[:2]
         self.vendor, self.sizes, self.downsamples = "image", ((width, height),), (1.0,)
