@@ -16,6 +16,7 @@ from builders.pages import Page, outward
 from builders.sets import tiny_spec
 from sentinode.compare import (
     Comparison,
+    common_patches,
     compare,
     comparison_markdown,
     comparison_page,
@@ -315,6 +316,17 @@ def test_files_are_whole_self_contained_and_the_same_each_time(
     assert runs["test_auc"].tolist() == pytest.approx([row.auc.value for row in found.rows])
     assert len(pd.read_csv(tmp_path / "out" / "differences.csv")) == 3
     assert comparison_page(found) == text
+
+
+def test_nothing_of_an_earlier_comparison_stays_beside_a_later_one(
+    experiments: Path, found: Comparison, tmp_path: Path
+) -> None:
+    candidates = find_candidates([str(experiments)])
+    write_comparison(found, tmp_path, common_patches(candidates, None))
+    one = find_candidates([str(experiments / "good" / "seed-42" / "run")])
+    assert {"differences.csv", "probabilities.parquet"} <= {p.name for p in tmp_path.iterdir()}
+    write_comparison(compare(one, QUICK), tmp_path)
+    assert not {"differences.csv", "probabilities.parquet"} & {p.name for p in tmp_path.iterdir()}
 
 
 def test_gaps_stay_gaps(tmp_path: Path) -> None:

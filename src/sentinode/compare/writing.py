@@ -25,6 +25,8 @@ __all__ = ["comparison_markdown", "comparison_page", "write_comparison"]
 def write_comparison(comparison: Comparison, folder: Path, common: Common | None = None) -> Path:
     """Write the comparison's files, each whole or not at all, and return that of the page.
 
+    What an earlier comparison left there and this one does not have is removed.
+
     Args:
         comparison: The comparison.
         folder: Made where it is not there.
@@ -41,9 +43,13 @@ def write_comparison(comparison: Comparison, folder: Path, common: Common | None
         _csv(folder / "runs.csv", runs_frame(comparison))
         if differences:
             _csv(folder / "differences.csv", pd.DataFrame(differences))
+        else:
+            (folder / "differences.csv").unlink(missing_ok=True)
         if common is not None:
             note = {"notice": RESEARCH_USE_ONLY, "said": comparison.headline}
             write_parquet(folder / "probabilities.parquet", common.table(), note)
+        else:
+            (folder / "probabilities.parquet").unlink(missing_ok=True)
         write_text(folder / "compare.md", comparison_markdown(comparison))
         write_text(folder / "compare.html", comparison_page(comparison))
     return folder / "compare.html"
