@@ -18,6 +18,7 @@ __all__ = ["Candidate", "find_candidates", "predicted"]
 
 PREDICTIONS = "predictions.parquet"
 MAPS = "map_scores.json"
+COLUMNS = ("id", "label")  # of the table of probabilities, beside one column a candidate
 
 
 @final
@@ -55,7 +56,7 @@ def find_candidates(
 
     Raises:
         MissingInputError: A folder holds no run, or a file is not there.
-        InputError: A name stands twice, or one run does.
+        InputError: A name stands twice or cannot be a column, or one run stands twice.
         CheckpointError: A run is damaged.
     """
     opened = [run for each in runs for run in _runs_at(each)]
@@ -83,6 +84,11 @@ def find_candidates(
         if p.note.get("weights_sha256") not in ours
     ]
     names = [each.name for each in found]
+    if taken := set(COLUMNS) & set(names):
+        raise InputError(
+            f"{taken.pop()!r} is a column of the table of probabilities and cannot be a name; give "
+            "predictions as NAME=FILE, a run in a folder of another name"
+        )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{twice!r} stands twice among what is compared; give each once")
@@ -129,8 +135,9 @@ def _check_no_copies(runs: Sequence[Run], names: Sequence[str]) -> None:
 
 def _named(given: str) -> tuple[str, Path]:
     name, equals, file = given.partition("=")
-    path = Path(file if equals else given)
-    return (name if equals else path.stem), path
+    if not equals or Path(given).is_file():
+        return Path(given).stem, Path(given)
+    return name, Path(file)
 
 
 def _beside(run: Run) -> Predictions | None:

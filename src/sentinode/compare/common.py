@@ -31,6 +31,7 @@ class Common:
         probabilities: float64 (M, N) in 0..1.
         units: int64 (N,), codes from 0 of what is resampled.
         unit: ``slides`` or ``patches``.
+        fold: That all of them are of by every candidate, None where there is none such.
         said: Which patches these are, in a sentence.
         warnings: What a reader must know of them.
     """
@@ -41,6 +42,7 @@ class Common:
     probabilities: FloatArray
     units: IntArray
     unit: Unit
+    fold: str | None
     said: str
     warnings: tuple[str, ...]
 
@@ -68,13 +70,15 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
     """Find the labelled patches, outside training, that all of them predicted.
 
     Of each, those of fold test count; where it has none, all labelled ones that taught nothing.
+    What packing or the audit left out of the set does not count.
 
     Args:
         candidates: At least one with predictions.
         packed: Gives labels and slides where the predictions have none.
 
     Raises:
-        InputError: Labels or slides contradict each other, or no patch is common to all.
+        InputError: Labels or slides contradict each other or the set, or no patch is common to
+            all.
     """
     tables = {
         c.name: _reported(c.name, c.predictions, packed)
@@ -98,7 +102,8 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
     units, unit = _units(frames)
     folds = {fold for _, fold in tables.values()}
     said = f"{len(shared):,} patches"
-    said += f" of fold {folds.pop()}" if len(folds) == 1 and None not in folds else ""
+    fold = folds.pop() if len(folds) == 1 else None
+    said += "" if fold is None else f" of fold {fold}"
     said += f" ({int(labels[0].sum()):,} with tumour)"
     return Common(
         names=tuple(tables),
@@ -107,10 +112,12 @@ def common_patches(candidates: Sequence[Candidate], packed: PackedSet | None) ->
         probabilities=np.stack([f["probability"].to_numpy("float64") for f in frames]),
         units=units,
         unit=unit,
+        fold=fold,
         said=f"{said}, {units.max() + 1:,} slides" if unit == "slides" else said,
         warnings=(
             *_warnings(tables, len(shared), unit, int(units.max()) + 1),
             *_by_the_set(candidates, packed),
+            *_left_out(candidates, packed),
         ),
     )
 
@@ -121,11 +128,7 @@ def _reported(
     """Return label, slide and probability by id, and the fold they are of."""
     frame = predictions.frame.set_index("id")
     if packed is not None:
-        known = packed.manifest.frame.set_index("id").reindex(frame.index)
-        for column in ("label", "slide"):
-            frame[column] = frame[column].fillna(known[column].astype(frame[column].dtype))
-        if (split := _split_for(frame, packed)) is not None:
-            frame["fold"] = split.folds_of(frame.index.to_series()).to_numpy()
+        frame = _joined(name, frame, packed)
     frame = frame[frame["label"].notna()]
     for fold in ("test", "valid"):
         some = frame[(frame["fold"] == fold).fillna(False).to_numpy(bool)]
@@ -135,6 +138,42 @@ def _reported(
     if not len(frame[~taught]):
         raise InputError(f"{name}: no labelled patch outside training was predicted")
     return frame.loc[~taught, ["label", "slide", "probability"]], None
+
+
+def _joined(name: str, frame: pd.DataFrame, packed: PackedSet) -> pd.DataFrame:
+    """Return predictions by id with what the set knows of them, without those it left out."""
+    known = packed.manifest.frame.set_index("id").reindex(frame.index)
+    joined = frame.copy()
+    for column in ("label", "slide"):
+        odd = (frame[column] != known[column]).fillna(False).to_numpy(bool)
+        if odd.any():
+            patch = frame.index[odd][0]
+            raise InputError(
+                f"{name}: patch {patch!r} has {column} {frame[column].loc[patch]} in the "
+                f"predictions and {known[column].loc[patch]} in the set {packed.folder.name}; "
+                "give the set that they were made of, or predict again"
+            )
+        joined[column] = frame[column].fillna(known[column].astype(frame[column].dtype))
+    if (split := _split_for(frame, packed)) is not None:
+        joined["fold"] = split.folds_of(frame.index.to_series()).to_numpy()
+    return joined[~joined.index.isin(_unusable(packed))]
+
+
+def _unusable(packed: PackedSet) -> pd.Series[str]:
+    """Return the ids that packing put aside or the audit left out."""
+    ids: pd.Series[str] = packed.manifest.frame["id"][~packed.manifest.usable]
+    return ids
+
+
+def _left_out(candidates: Sequence[Candidate], packed: PackedSet | None) -> list[str]:
+    """Say how many patches were predicted that packing or the audit left out."""
+    if packed is None:
+        return []
+    tables = [c.predictions.frame["id"] for c in candidates if c.predictions is not None]
+    count = int(_unusable(packed).isin(pd.concat(tables)).sum())
+    if not count:
+        return []
+    return [f"{count:,} of the patches predicted do not count: packing or the audit left them out."]
 
 
 def _split_for(frame: pd.DataFrame, packed: PackedSet) -> Split | None:

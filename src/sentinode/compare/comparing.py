@@ -77,6 +77,7 @@ def compare(
             *_cautions(candidates, grouped, common),
         ),
         patches=len(common.labels),
+        fold=common.fold,
         unit=common.unit,
         confidence=config.confidence,
         margin=margin,

@@ -142,6 +142,7 @@ class Comparison(_Part):
         findings: What was found, one sentence each.
         warnings: What a reader must know.
         patches: Number of common patches.
+        fold: That all of them are of, None where there is none such.
         unit: What was resampled.
         confidence: Coverage the intervals aim at.
         margin: A difference of ROC AUC that does not matter is smaller than this.
@@ -159,6 +160,7 @@ class Comparison(_Part):
     findings: tuple[str, ...]
     warnings: tuple[str, ...]
     patches: int
+    fold: str | None = None
     unit: Unit
     confidence: float
     margin: float

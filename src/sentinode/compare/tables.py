@@ -83,6 +83,7 @@ def group_tables(comparison: Comparison) -> tuple[TextTable, ...]:
     }
     fourth = {name.rpartition(": ")[2].replace("_", " "): _map(name) for name in _one_kind(maps)}
     unit = comparison.unit
+    kind = "that neither taught nor chose" if comparison.fold == "test" else "reported"
     return (
         _table(
             "As the first notebook tells it",
@@ -100,7 +101,7 @@ def group_tables(comparison: Comparison) -> tuple[TextTable, ...]:
         ),
         _table(
             "On the patches reported",
-            f"{comparison.patches:,} patches that neither taught nor chose. Intervals of "
+            f"{comparison.patches:,} patches {kind}. Intervals of "
             f"{comparison.confidence:.0%} resample {unit}, the same draws for all; ECE in bins of "
             "equal mass; the slope's ideal is 1.",
             groups,
