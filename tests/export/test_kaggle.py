@@ -42,6 +42,18 @@ def test_what_is_missing_is_counted(predictions: Predictions, tmp_path: Path) ->
     assert not (tmp_path / "s.csv").exists()
 
 
+def test_what_was_put_aside_gets_the_mean(predictions: Predictions, tmp_path: Path) -> None:
+    sample = write(tmp_path, "id,label\nd,0\nx,0\na,0\n")
+    submission(predictions, sample, tmp_path / "s.csv", put_aside=["x", "d", "other"])
+    assert (tmp_path / "s.csv").read_text() == "id,label\nd,0.9\nx,0.5\na,0.1\n"
+    sample = write(tmp_path, "id,label\nx,0\n")
+    submission(predictions, sample, tmp_path / "s.csv", put_aside=["x"])
+    assert (tmp_path / "s.csv").read_text() == "id,label\nx,0.5\n"
+    sample = write(tmp_path, "id,label\nx,0\ny,0\n")
+    with pytest.raises(InputError, match=r"1 of the 2 ids .* 'y' for one; .* put aside"):
+        submission(predictions, sample, tmp_path / "s.csv", put_aside=["x"])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

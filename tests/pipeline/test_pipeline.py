@@ -92,6 +92,16 @@ def test_submission_has_probabilities_in_the_samples_order(
     assert ((table["label"] > 0) & (table["label"] < 1)).all()
 
 
+def test_a_damaged_test_image_gets_the_mean(config: Config, tmp_path: Path) -> None:
+    source, said = write_source(tmp_path / "kaggle"), []
+    (source / "test" / "p061.tif").write_bytes(b"")
+    run_pipeline(source, tmp_path / "out", config, said.append)
+    assert [line for line in said if line.startswith("1 test patch(es) cannot be used, as p061")]
+    made = pd.read_csv(tmp_path / "out" / "submission.csv").set_index("id")["label"]
+    assert len(made) == 6
+    assert made["p061"] == pytest.approx(made.drop("p061").mean(), abs=1e-6)
+
+
 def test_again_keeps_every_stage(
     finished: tuple[Path, list[str]], source: Path, config: Config
 ) -> None:

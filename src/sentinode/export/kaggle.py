@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ def submission(
     *,
     hard: bool = False,
     threshold: float = 0.5,
+    put_aside: Collection[str] = (),
 ) -> int:
     """Write ``id,label`` for every id of ``sample_submission.csv``, in its order.
 
@@ -30,6 +32,8 @@ def submission(
         hard: Write labels 0 and 1 in place of probabilities. The score is the ROC AUC, which
             labels lower.
         threshold: With ``hard``, the least probability that is called tumour.
+        put_aside: Ids of patches that cannot be predicted, such as damaged images. They get the
+            mean probability of the sample's others, 0.5 where there are none.
 
     Returns:
         Number of rows.
@@ -40,11 +44,14 @@ def submission(
     """
     ids = _sample_ids(sample)
     probability = predictions.frame.set_index("id")["probability"].reindex(ids)
+    mean = 0.5 if probability.isna().all() else float(probability.mean())
+    probability = probability.mask(probability.isna() & probability.index.isin(put_aside), mean)
     missing = ids[probability.isna().to_numpy(bool)]
     if len(missing):
         raise InputError(
             f"{len(missing):,} of the {len(ids):,} ids of {sample.name} have no prediction, "
-            f"{missing.iloc[0]!r} for one; predict the whole test folder first"
+            f"{missing.iloc[0]!r} for one; predict the whole test folder first (for images that "
+            "packing put aside, sentinode run writes the mean)"
         )
     label = (probability >= threshold).astype("int8") if hard else probability
     with atomic_path(out) as temporary:

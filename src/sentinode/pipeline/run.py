@@ -121,7 +121,7 @@ class _Job:
         self.source, self.config, self.force = source, config, force
         self.set, self.whole = out / "set", _Place(out)
         self.submission, self.comparison = out / "submission.csv", out / "compare"
-        self.ledger = Ledger(out, say)
+        self.say, self.ledger = say, Ledger(out, say)
 
     def prepare(self) -> None:
         """Source -> packed, audited and split set."""
@@ -257,11 +257,14 @@ class _Job:
         self.evaluate(self.whole, run)
         predictions, sample = self.whole.predictions, self.source / SAMPLE_SUBMISSION
         if sample.is_file():
+            aside = self._put_aside()
             self.ledger.stage(
                 "submission",
                 {"predictions": hash_file(predictions), "sample": hash_file(sample)},
                 [self.submission],
-                lambda: submission(Predictions.read(predictions), sample, self.submission),
+                lambda: submission(
+                    Predictions.read(predictions), sample, self.submission, put_aside=aside
+                ),
             )
         return RunSummary(
             report=self.whole.report / "report.html",
@@ -273,6 +276,17 @@ class _Job:
             ),
             stages=self.ledger.visited,
         )
+
+    def _put_aside(self) -> list[str]:
+        """Return the test patches that packing could not use, and say what becomes of them."""
+        frame = PackedSet.open(self.set).manifest.frame
+        test = frame[frame["problem"].notna() & (frame["source_fold"] == "test")]
+        if len(test):
+            self.say(
+                f"{len(test):,} test patch(es) cannot be used, as {test['id'].iloc[0]} "
+                f"({test['problem'].iloc[0]}): the submission has the mean probability for them"
+            )
+        return test["id"].tolist()
 
     def _predict(self, place: _Place) -> None:
         from sentinode.models import Run
