@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from sentinode.export.graph import Whole
 from sentinode.export.wsinfer import ForWsinfer
 from sentinode.metrics import roc_auc
 from sentinode.models import Run, new_network
-from sentinode.predict import exports_in, predict_set
+from sentinode.predict import ExportPrecision, exports_in, predict_set
 from sentinode.tables import PackedSet
 from sentinode.types import Preprocess
 
@@ -277,6 +278,59 @@ def test_exports_of_two_networks_do_not_share_a_folder(
     wanted = plans(["onnx"], ["float32"])
     with pytest.raises(InputError, match=r"holds exports of other weights .*choose another --out"):
         export_run(run, wanted, ExportConfig(), out=tmp_path / "exports", force=True)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_no_export_of_other_weights_stays_beside_new_ones(
+    run: Run, exported: Exported, packed: PackedSet, tmp_path: Path, refused: bool
+) -> None:
+    for precision in ("float32", "int8"):
+        folder = tmp_path / f"onnx-{precision}"
+        shutil.copytree(of(exported, "onnx", precision), folder)
+        record = json.loads((folder / "export.json").read_text())
+        write_json(folder / "export.json", record | {"weights_sha256": "0" * 64})
+    strict = ExportConfig(calibration_patches=5, auc_tolerance=1, float32_tolerance=0.0)
+
+    def export(*precisions: ExportPrecision, say: Callable[[str], None] = print) -> None:
+        wanted = plans(["onnx"], precisions)
+        export_run(run, wanted, strict, out=tmp_path, check_set=packed, say=say)
+
+    def interrupt(line: str) -> None:
+        if "float32" in line:
+            raise KeyboardInterrupt
+
+    if refused:
+        export("int8", "float32")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            export("int8", "float32", say=interrupt)
+    (left,) = exports_in(tmp_path)
+    assert (left.title, left.record.weights_sha256) == ("onnx int8", run.weights_hash)
+    assert predict_set(tmp_path, packed, Config()).note["precision"] == "int8"
+
+
+def test_an_export_that_is_refused_leaves_what_was_there(
+    run: Run, exported: Exported, packed: PackedSet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "onnx-float32"
+    shutil.copytree(of(exported, "onnx"), folder)
+    record = json.loads((folder / "export.json").read_text())
+    write_json(folder / "export.json", record | {"weights_sha256": "0" * 64})
+    strict = ExportConfig(float32_tolerance=0.0)
+    export_run(run, plans(["onnx"], ["float32"]), strict, out=tmp_path, check_set=packed)
+    assert [e.record.weights_sha256 for e in exports_in(tmp_path)] == ["0" * 64]
+
+
+def test_a_folder_with_exports_of_several_networks_predicts_nothing(
+    exported: Exported, packed: PackedSet, tmp_path: Path
+) -> None:
+    for name in ("onnx-float32", "onnx-int8"):
+        shutil.copytree(of(exported, "onnx"), tmp_path / name)
+    record = json.loads((tmp_path / "onnx-int8" / "export.json").read_text())
+    write_json(tmp_path / "onnx-int8" / "export.json", record | {"weights_sha256": "0" * 64})
+    with pytest.raises(InputError, match=r"several networks \(onnx-float32, onnx-int8\); give the"):
+        predict_set(tmp_path, packed, Config())
+    assert len(predict_set(tmp_path / "onnx-float32", packed, Config()).frame)
 
 
 def test_a_run_calibrated_anew_gives_its_exports_the_new_calibration(

@@ -142,6 +142,8 @@ def export_run(
                 refused[checked.title] = why
                 shutil.rmtree(checked.folder)
             else:
+                if out is not None:
+                    _drop_others(target, run)
                 done.append(_placed(checked, target / f"{plan.kind}-{plan.precision}"))
     return Exported(tuple(done), refused)
 
@@ -156,6 +158,13 @@ def _check_alone(target: Path, run: Run, wanted: Sequence[Plan]) -> None:
             f"{target} holds exports of other weights ({', '.join(others)}); choose another --out, "
             "or remove them"
         )
+
+
+def _drop_others(target: Path, run: Run) -> None:
+    """Remove exports of another network, which all were to be replaced, before one is placed."""
+    for export in exports_in(target):
+        if export.folder.parent == target and export.record.weights_sha256 != run.weights_hash:
+            shutil.rmtree(_aside(export.folder))
 
 
 def _target(run: Run, out: Path | None) -> Path:
@@ -306,13 +315,19 @@ def _checked(export: Export, standard: Standard | None, config: ExportConfig) ->
 
 def _placed(export: Export, folder: Path) -> Export:
     """Give an export its name; one that was there before goes only now."""
+    before = _aside(folder)
+    export.folder.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
+    return Export(folder, export.record)
+
+
+def _aside(folder: Path) -> Path:
+    """Move what lies in a folder to a hidden one, where there is anything."""
     before = folder.with_name(f".{folder.name}.before")
     shutil.rmtree(before, ignore_errors=True)
     if folder.exists():
         folder.rename(before)
-    export.folder.rename(folder)
-    shutil.rmtree(before, ignore_errors=True)
-    return Export(folder, export.record)
+    return before
 
 
 def _line(export: Export) -> str:

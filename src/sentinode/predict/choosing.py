@@ -70,7 +70,7 @@ def choose(run: Run | Path, config: PredictConfig) -> Choice:
     Raises:
         MissingInputError: There is no run and no export.
         CheckpointError: One is damaged.
-        InputError: What is asked for is not there.
+        InputError: What is asked for is not there, or a folder has exports of several networks.
     """
     folder = run if isinstance(run, Path) else run.folder
     is_run = (folder / RUN_FILE).is_file()
@@ -80,6 +80,11 @@ def choose(run: Run | Path, config: PredictConfig) -> Choice:
         from sentinode.models import Run
 
         return _by_torch(Run.open(folder), ())  # which says what is missing
+    if not is_run and len({e.record.weights_sha256 for e in exports}) > 1:
+        raise InputError(
+            f"{folder} holds exports of several networks "
+            f"({', '.join(e.folder.name for e in exports)}); give the folder of one export"
+        )
     remarks: list[str] = []
     export = None
     if config.runtime != "torch" and not (is_run and _on_gpu(config)):
