@@ -141,3 +141,42 @@ def test_one_image_needs_no_slide_map(tmp_path: Path) -> None:
     save(root / "one.png", picture(1))
     (root / "slide_map.csv").write_text("id,wsi\n0/p0,s0\n")
     assert len(open_source(root / "one.png")) == 1
+
+
+def test_class_folders_beside_their_archive(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f", folds=("train", "valid"))
+    archive = tar(root / "all.tar")
+    with pytest.raises(InputError, match=r"both all\.tar and images in train/.*move the other"):
+        open_source(root)
+    archive.unlink()
+    shard = parquet(root / "valid" / "0.parquet")
+    with pytest.raises(InputError, match=r"both valid.0\.parquet and images in train/"):
+        open_source(root)
+    shard.unlink()
+    assert open_source(root).kind == "class-folders"
+
+
+def test_loose_images_beside_folders_of_patches(tmp_path: Path) -> None:
+    for number, (folds, place) in enumerate(
+        ((("",), ""), (("train", "valid"), ""), (("train", "valid"), "valid"))
+    ):
+        root = class_folders(tmp_path / f"{number}", folds=folds)
+        loose = root / place / "loose.png"
+        save(loose, picture(1))
+        with pytest.raises(InputError, match=r"loose\.png lies beside folders .*1 image\(s\)"):
+            open_source(root)
+        loose.unlink()
+        open_source(root)
+
+
+@pytest.mark.parametrize("folds", [("",), ("train", "valid")])
+def test_a_set_inside_its_source_is_no_class(folds: tuple[str, ...], tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f", folds=folds)
+    before = open_source(root)
+    packed = pack(before, root / "set", PackConfig())
+    again = open_source(root)
+    assert again.fingerprint() == before.fingerprint()
+    assert pack(again, root / "set", PackConfig()).meta == packed.meta
+    (root / "other").mkdir()
+    with pytest.raises(InputError, match=r"other .*move it away"):
+        open_source(root)

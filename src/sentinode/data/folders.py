@@ -15,10 +15,11 @@ from sentinode.data.labels import CLASS_NAMES, FOLD_NAMES, read_labels
 from sentinode.data.source import FileSource, Source
 from sentinode.errors import InputError, MissingInputError
 
-__all__ = ["LABELS_FILE", "items", "open_folder"]
+__all__ = ["LABELS_FILE", "folder_of_images", "items", "open_folder"]
 
 LABELS_FILE = "train_labels.csv"
 PHANTOM_FILE = "phantom.json"
+LOCK_FILE = ".lock"  # in every folder that a command of ours writes
 
 
 def open_folder(path: Path) -> Source | None:
@@ -29,13 +30,39 @@ def open_folder(path: Path) -> Source | None:
     """
     if (path / LABELS_FILE).is_file():
         return _kaggle(path)
-    folders = [Path(e.path) for e in _entries(path) if _is_folder(e)]
+    folders = _folders_in(path)
     if any(p.name.lower() in FOLD_NAMES for p in folders):
         return _folds(path, folders)
     if any(p.name.lower() in CLASS_NAMES for p in folders):
+        _check_no_image(path)
         return FileSource("class-folders", path, _classes(path, folders))
     images = _images(path)
     return FileSource("images", path, items(path, images)) if images else None
+
+
+def folder_of_images(path: Path) -> Path | None:
+    """Return a folder in ``path`` that is named after a class or a fold and holds images."""
+    named = [p for p in _folders_in(path) if _is_named(p)]
+    return next((p for p in named if _below(p)), None)
+
+
+def _folders_in(path: Path) -> list[Path]:
+    """List the folders in a folder, without what we wrote there."""
+    found = [Path(e.path) for e in _entries(path) if _is_folder(e)]
+    return [p for p in found if _is_named(p) or not (p / LOCK_FILE).is_file()]
+
+
+def _is_named(folder: Path) -> bool:
+    return folder.name.lower() in FOLD_NAMES or folder.name.lower() in CLASS_NAMES
+
+
+def _check_no_image(folder: Path) -> None:
+    images = _images(folder)
+    if images:
+        raise InputError(
+            f"{images[0]} lies beside folders of patches, {len(images):,} image(s) in all; move "
+            "them into one of these, or away"
+        )
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -83,7 +110,8 @@ def _classes(root: Path, folders: list[Path], fold: str | None = None) -> pd.Dat
     for folder in folders:
         if folder.name.lower() not in CLASS_NAMES:
             raise InputError(
-                f"{folder} is no class that is known; expected one of {', '.join(CLASS_NAMES)}"
+                f"{folder} is no class that is known; expected one of {', '.join(CLASS_NAMES)}; "
+                "rename it, or move it away"
             )
         images = _below(folder)
         if not images:
@@ -94,6 +122,7 @@ def _classes(root: Path, folders: list[Path], fold: str | None = None) -> pd.Dat
 
 
 def _folds(root: Path, folders: list[Path]) -> Source:
+    _check_no_image(root)
     parts = []
     for folder in folders:
         fold = FOLD_NAMES.get(folder.name.lower())
@@ -101,8 +130,8 @@ def _folds(root: Path, folders: list[Path]) -> Source:
             raise InputError(
                 f"{folder} stands beside train/, valid/ or test/ and is none of them; move it away"
             )
-        inner = [Path(e.path) for e in _entries(folder) if _is_folder(e)]
-        if inner:
+        if inner := _folders_in(folder):
+            _check_no_image(folder)
             parts.append(_classes(root, inner, fold))
         elif images := _images(folder):
             parts.append(items(root, images, source_fold=fold))

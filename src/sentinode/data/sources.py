@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sentinode.data.decode import SUFFIXES
-from sentinode.data.folders import LABELS_FILE, items, open_folder
+from sentinode.data.folders import LABELS_FILE, folder_of_images, items, open_folder
 from sentinode.data.hdf5 import is_hdf5, open_hdf5
 from sentinode.data.hub import HubSource, has_images
 from sentinode.data.shards import shards_below
@@ -96,10 +96,22 @@ def _open_shards(path: Path) -> Source | None:
             return _open_file(path / name)
     parquet = shards_below(path, ".parquet")
     if parquet and has_images(parquet[0]):
+        _check_alone(path, parquet[0])
         return HubSource(path, parquet)
     if tars := shards_below(path, ".tar"):
+        _check_alone(path, tars[0])
         return TarSource(path, tars)
     return None
+
+
+def _check_alone(path: Path, shard: Path) -> None:
+    """Refuse a folder in which the patches may lie twice, as class folders and their archive."""
+    beside = folder_of_images(path)
+    if beside is not None:
+        raise InputError(
+            f"{path} has both {shard.relative_to(path)} and images in {beside.relative_to(path)}/, "
+            "expected one of them; move the other away"
+        )
 
 
 def _expected() -> str:
