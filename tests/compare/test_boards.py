@@ -38,3 +38,12 @@ def test_an_infinite_score_is_refused_by_name(score: str, tmp_path: Path) -> Non
         read_boards(path, ["good", "bad"])
     path.write_text("name,public,private\ngood,0.8,\nbad,,\n")
     assert read_boards(path, ["good", "bad"]) == {"good": {"public": np.float64(0.8)}, "bad": {}}
+
+
+def test_a_score_that_is_no_number_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "boards.csv"
+    path.write_text("name,public,private,day\ngood,0.8,0.7,Monday\nbad,0.7,pending,Friday\n")
+    with pytest.raises(InputError, match="private of 'bad' is 'pending'; expected numbers"):
+        read_boards(path, ["good", "bad"])
+    path.write_text("name,public,day\ngood,0.8,Monday\nbad,0.7,Friday\n")
+    assert read_boards(path, ["good", "bad"]) == {"good": {"public": 0.8}, "bad": {"public": 0.7}}

@@ -56,7 +56,7 @@ def of_the_set(path: Path, packed: PackedSet, **columns: object) -> str:
 def test_what_contradicts_the_set_is_refused_by_patch(tmp_path: Path) -> None:
     packed = small_set(tmp_path / "set", 96)
     turned = of_the_set(tmp_path / "a.csv", packed, label=1 - packed.manifest.frame["label"])
-    with pytest.raises(InputError, match=r"a: patch 'p0000' has label 1 in .* and 0 in the set set"):
+    with pytest.raises(InputError, match=r"a: patch 'p0000' has label 1 in .* and 0 in the set"):
         common_patches(find_candidates([], [turned]), packed)
     moved = of_the_set(tmp_path / "b.csv", packed, slide="s0")
     with pytest.raises(InputError, match=r"b: patch 'p0024' has slide s0 in .* and s1 in the set"):

@@ -31,7 +31,7 @@ def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float
     Raises:
         MissingInputError: There is no such file.
         InputError: It cannot be read, has no column of names or of scores, an unknown name or one
-            twice, or a score that is infinite.
+            twice, or a score that is infinite or no number.
     """
     if not path.is_file():
         raise MissingInputError(f"no leaderboard at {path}")
@@ -50,6 +50,7 @@ def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float
         table[key] = table[key].str.removesuffix(".csv")
         table = table[table[key].isin(list(names))].drop_duplicates(key)
         table = table[[key, *(c for c in SCORES if c in table)]].rename(columns=SCORES)
+    _check_numbers(table, key, path)
     scores = table.drop(columns=key).select_dtypes("number")
     if scores.empty and len(table):
         raise InputError(f"{path}: no column of scores, such as public and private")
@@ -69,3 +70,16 @@ def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float
         name: {str(c): float(v) for c, v in row.items() if pd.notna(v)}
         for name, row in zip(table[key], scores.to_dict("records"), strict=True)
     }
+
+
+def _check_numbers(table: pd.DataFrame, key: str, path: Path) -> None:
+    """Refuse a column with numbers and something else, which would not be read as scores."""
+    for column in table.drop(columns=key).select_dtypes(exclude="number"):
+        given = table[column].dropna()
+        numbers = pd.to_numeric(given, errors="coerce").notna()
+        if numbers.any() and not numbers.all():
+            row = numbers.idxmin()
+            raise InputError(
+                f"{path}: {column} of {table[key][row]!r} is {given[row]!r}; expected numbers, or "
+                "nothing where there is no score"
+            )
