@@ -85,19 +85,21 @@ def test_what_was_predicted_is_not_predicted_again(done, run, packed, monkeypatc
     stressed, folder = done
     kept = sorted((folder / "logits").rglob("*.npy"))
     kept[5].unlink()
+    kept[6].write_bytes(kept[6].read_bytes()[:-3])
+    kept[7].write_bytes(b"")
     asked = []
     compute = Predictor.logits
     monkeypatch.setattr(
         Predictor, "logits", lambda self, images: asked.append(1) or compute(self, images)
     )
     again = stress(run, packed, CONFIG, folder)
-    assert len(asked) == 1
+    assert len(asked) == 3
     assert again.report == stressed.report
     fewer = load_config(
         None, ["stress.resamples=100", "predict.batch_size=16", "stress.patches=20"]
     )
     assert stress(run, packed, fewer, folder).report.patches == 20
-    assert len(asked) == len(kept)  # all but the validation patches, which were kept
+    assert len(asked) - 3 == len(kept) - 1  # all but the validation patches, which were kept
 
 
 def test_files_are_the_same_each_time_and_say_what_they_are(done, tmp_path):
@@ -206,6 +208,14 @@ def test_what_cannot_be_tested_is_said(run, packed, tmp_path):
     Image.new("RGB", (64, 64), (250, 250, 250)).save(tmp_path / "empty" / "white.png")
     with pytest.raises(InputError, match="too little stained tissue"):
         read_targets(tmp_path / "empty")
+
+
+def test_targets_that_differ_in_their_ending_alone_are_all_taken(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("north.png", "north.bmp", "south.png"):
+        pixels = rng.integers(40, 200, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    assert list(read_targets(tmp_path)) == ["north.bmp", "north.png", "south"]
 
 
 def test_the_command_tests_toward_targets(run, packed, tmp_path):

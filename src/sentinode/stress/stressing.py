@@ -181,20 +181,19 @@ class _Kept:
         """Return the logits of each condition, float32 (R,)."""
         made = self._made | {"rows": hash_bytes(rows.tobytes())}
         folder = self._folder / "logits" / hash_json(made)[:12]
-        there = [(folder / condition.file_name).is_file() for condition in every]
+        there = [_kept(folder / condition.file_name, rows) for condition in every]
+        done = sum(kept is not None for kept in there)
         found = []
-        with Progress("stress", len(every), unit="conditions", done=sum(there)) as progress:
-            for condition, is_there in zip(every, there, strict=True):
-                found.append(self._one(condition, rows, folder / condition.file_name))
-                if not is_there:
-                    progress.advance()
+        with Progress("stress", len(every), unit="conditions", done=done) as progress:
+            for condition, kept in zip(every, there, strict=True):
+                if kept is not None:
+                    found.append(kept)
+                    continue
+                found.append(self._made_anew(condition, rows, folder / condition.file_name))
+                progress.advance()
         return found
 
-    def _one(self, condition: Condition, rows: IntArray, path: Path) -> NDArray[np.float32]:
-        if path.is_file():
-            kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
-            if kept.shape == rows.shape:
-                return kept
+    def _made_anew(self, condition: Condition, rows: IntArray, path: Path) -> NDArray[np.float32]:
         logits = self._predictor.logits(self._changed(condition, rows))
         with atomic_path(path) as temporary:
             np.save(temporary, logits)
@@ -204,6 +203,15 @@ class _Kept:
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]
             yield condition.change(np.asarray(self._packed.images[some]), some)
+
+
+def _kept(path: Path, rows: IntArray) -> NDArray[np.float32] | None:
+    """Return the logits of an earlier test, None where there are none that can be read."""
+    try:
+        kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return kept if kept.shape == rows.shape else None
 
 
 def _threshold(

@@ -17,6 +17,8 @@ MOST = 8
 def read_targets(path: Path) -> dict[str, StainTarget]:
     """Measure the stain of one image, or of each image of a folder, by file name.
 
+    The name is without its ending, except where several differ in that alone.
+
     Raises:
         MissingInputError: There is nothing at ``path``, or no image in the folder.
         InputError: An image cannot be read or shows too little tissue, or there are more than 8.
@@ -33,4 +35,8 @@ def read_targets(path: Path) -> dict[str, StainTarget]:
             f"{path} holds {len(files)} images, expected at most {MOST}; each is a target of its "
             "own, so choose some that differ"
         )
-    return {file.stem: stain_target(file, "macenko") for file in files}
+    stems = [file.stem for file in files]
+    return {
+        file.name if stems.count(file.stem) > 1 else file.stem: stain_target(file, "macenko")
+        for file in files
+    }
