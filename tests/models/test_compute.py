@@ -36,4 +36,7 @@ def test_memory_that_ran_out_is_known() -> None:
         torch.empty(10**15)
     assert out_of_memory(caught.value)
     assert out_of_memory(MemoryError())
+    for said in ("could not create a primitive", "std::bad_alloc", "CUDA error: out of memory"):
+        assert out_of_memory(RuntimeError(said))
+    assert out_of_memory(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import sentinode.train.loop
 import sentinode.train.state
 import sentinode.train.training
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import Config, load_config
-from sentinode.errors import CheckpointError, DiskFullError
+from sentinode.core import hash_file, hash_json, read_json, write_json
+from sentinode.errors import CheckpointError, DiskFullError, InputError
 from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
@@ -164,6 +166,93 @@ def test_a_damaged_state_is_refused_and_force_starts_over(
     with pytest.raises(CheckpointError, match=r"cannot go on: .* start over with --force"):
         train(packed, split, quick, out, spec=tiny_spec())
     assert_same(train(packed, split, quick, out, spec=tiny_spec(), force=True), whole)
+
+
+def _of_another_network(tensors: dict[str, torch.Tensor]) -> None:
+    name = next(n for n in tensors if n.startswith("kept.") and tensors[n].ndim > 1)
+    tensors[name] = tensors[name][:1].clone()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda v, t: v.update(history=[{}, {}]), "its history has other columns"),
+        (lambda v, t: v.update(timing=v["timing"][:1]), "its history is not whole"),
+        (lambda v, t: v.update(history=7), "it holds another thing"),
+        (lambda v, t: v.pop("history"), "it holds another thing"),
+        (lambda v, t: v.update(batch_size=0), "batches of 0 patches"),
+        (lambda v, t: v.update(batch_size=1000), "batches of 1000 patches"),
+        (lambda v, t: v.pop("tensors"), "cannot go on"),
+        (lambda v, t: v.pop("made_from"), "state.json was changed"),
+        (lambda v, t: [t.pop(n) for n in list(t) if n.startswith("kept.")], "of another network"),
+        (lambda v, t: _of_another_network(t), "of another network"),
+        (lambda v, t: [t.pop(n) for n in list(t) if n.startswith("opt")], "of other weights"),
+        (lambda v, t: t.update({"optimizer.99.x": torch.zeros(1)}), "of other weights"),
+        (lambda v, t: t.update({"optimizer.x.x": torch.zeros(1)}), "it holds another thing"),
+        (lambda v, t: t.pop(next(n for n in t if n.startswith("model."))), "of another network"),
+    ],
+)
+def test_a_state_with_right_checksums_and_wrong_content_is_refused(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, harm: Any, said: str
+) -> None:
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop = failing(sentinode.train.loop.step_seed, 15, KeyboardInterrupt())
+        patch.setattr(sentinode.train.loop, "step_seed", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, quick, out, spec=tiny_spec())
+    values = read_json(out / "state/state.json")
+    file = out / "state" / values["tensors"]
+    tensors = load_file(file)
+    del values["check"]
+    harm(values, tensors)
+    save_file(tensors, file)
+    values["sha256"] = hash_file(file)
+    write_json(out / "state/state.json", values | {"check": hash_json(values)})
+    with pytest.raises(CheckpointError, match="start over with --force") as caught:
+        train(packed, split, quick, out, spec=tiny_spec())
+    assert said in str(caught.value)
+    assert not (out / "run.json").exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": NaN, "check": ""}', "[]", "\xff"])
+def test_a_state_that_is_none_is_refused(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "run/state").mkdir(parents=True)
+    (tmp_path / "run/state/state.json").write_text(text, encoding="latin-1")
+    with pytest.raises(CheckpointError, match=r"cannot go on: .* start over with --force"):
+        train(packed, split, quick, tmp_path / "run", spec=tiny_spec())
+
+
+def test_files_of_others_stay(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    (out / ".mine.partial").mkdir(parents=True)
+    (out / "state").mkdir()
+    for name in ("state/notes.txt", "state/old.safetensors", ".my.partial.txt"):
+        (out / name).write_text("mine")
+    (out / ".history.123.partial.csv").write_text("of a process that was killed")
+    train(packed, split, quick, out, spec=tiny_spec())
+    train(packed, split, quick, out, spec=tiny_spec(), force=True)
+    left = {str(f.relative_to(out)) for f in out.rglob("*") if f.is_file()}
+    ours = {"spec.json", "model.safetensors", "history.csv", "config.toml", "run.json", ".lock"}
+    assert left - ours == {"state/notes.txt", "state/old.safetensors", ".my.partial.txt"}
+
+
+def test_a_configuration_of_others_is_not_overwritten(
+    packed: PackedSet, split: Split, quick: Config, whole: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "config.toml").write_text("[train]  # as we always do\nepochs = 3\n")
+    with pytest.raises(InputError, match=r"config\.toml is of no run and would be overwritten"):
+        train(packed, split, quick, out, spec=tiny_spec())
+    assert "as we always do" in (out / "config.toml").read_text()
+    # what a run killed at its very start leaves where another one is started over
+    (out / "config.toml").write_bytes((whole.folder / "config.toml").read_bytes())
+    assert_same(train(packed, split, quick, out, spec=tiny_spec()), whole)
 
 
 RECIPES = {

@@ -10,7 +10,7 @@ import sentinode.train.seeds
 from builders.sets import QUICK, small_set, small_split, tiny_spec
 from sentinode.cli.main import app
 from sentinode.config import Config, changed
-from sentinode.errors import InputError
+from sentinode.errors import ConfigError, InputError
 from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
 from sentinode.train import mean_and_deviation, train, train_seeds
@@ -100,6 +100,10 @@ def test_what_is_no_number_of_seeds_or_no_place_for_them_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="at least 1, got 0"):
         train_seeds(packed, split, quick, tmp_path / "runs", 0, spec=tiny_spec())
+    last = changed(quick, {"train.seed": 2**32 - 1})
+    with pytest.raises(ConfigError, match=r"train\.seed"):
+        train_seeds(packed, split, last, tmp_path / "runs", 2, spec=tiny_spec())
+    assert not (tmp_path / "runs").exists()  # nothing was trained in vain
     train(packed, split, quick, tmp_path / "one", spec=tiny_spec())
     with pytest.raises(InputError, match="holds a run of one seed"):
         train_seeds(packed, split, quick, tmp_path / "one", 2, spec=tiny_spec())
@@ -115,3 +119,14 @@ def test_the_command_says_mean_and_deviation(tmp_path: Path) -> None:
     both = json.loads((tmp_path / "runs/seeds.json").read_text())
     mean, spread = both["mean"]["valid_auc"], both["standard_deviation"]["valid_auc"]
     assert f"AUC      {mean:.4f} ± {spread:.4f}" in result.output
+
+
+def test_a_damaged_note_of_forced_seeds_is_refused_and_else_not_read(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    out = tmp_path / "runs"
+    out.mkdir()
+    (out / "seeds.partial.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"seeds\.partial\.json was changed; remove it"):
+        train_seeds(packed, split, quick, out, 1, spec=tiny_spec(), force=True)
+    assert len(train_seeds(packed, split, quick, out, 1, spec=tiny_spec())) == 1

@@ -56,9 +56,13 @@ def test_tensorboard_shows_each_epoch_once_after_an_interruption(
 ) -> None:
     plain = train(packed, split, settings(), tmp_path / "plain", spec=tiny_spec())
     config = settings("train.log=['tensorboard']")
+    of_others = tmp_path / "run/tensorboard/other/events"
+    of_others.parent.mkdir(parents=True)
+    of_others.write_text("mine")
     with interrupted(15):
         train(packed, split, config, tmp_path / "run", spec=tiny_spec())
     run = train(packed, split, config, tmp_path / "run", spec=tiny_spec())
+    assert of_others.read_text() == "mine"
     found = scalars(run.folder / "tensorboard")
     history = run.history()
     for name, column in (

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ __all__ = [
     "hash_bytes",
     "hash_file",
     "hash_json",
+    "leftovers",
     "make_folder",
     "need_disk",
     "read_json",
@@ -39,6 +41,9 @@ NOT_WRITABLE = (
     errno.EISDIR,
     errno.ENAMETOOLONG,
 )
+
+
+_TEMPORARY = re.compile(r"\.\d+\.partial(\.[^.]*)?$")
 
 
 @contextmanager
@@ -66,6 +71,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a name too long
             temporary.unlink(missing_ok=True)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return the temporary files that processes killed within `atomic_path` left in a folder."""
+    return [f for f in folder.glob(".*.partial*") if _TEMPORARY.search(f.name) and f.is_file()]
 
 
 def _said_plainly(error: OSError, path: Path) -> Exception:
@@ -102,7 +112,7 @@ def read_json(path: Path) -> Any:
         raise MissingInputError(f"no file {path}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too long a number, too deep
         raise InputError(f"{path} is damaged: expected JSON, {error}") from error
 
 

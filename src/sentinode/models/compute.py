@@ -16,6 +16,16 @@ from sentinode.models.network import Network
 __all__ = ["Compute", "choose_compute", "computes_bfloat16", "deterministic", "out_of_memory"]
 
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "bad_alloc",
+    "alloc_failed",  # cuBLAS and cuDNN
+    "could not create a primitive",  # oneDNN, whose scratch space found no room
+    "could not execute a primitive",
+)
+"""What PyTorch and its libraries say of it where they raise no class of its own."""
+
+
 @final
 @dataclass(frozen=True)
 class Compute:
@@ -37,7 +47,13 @@ class Compute:
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=wanted)
 
     def place(self, network: Network) -> None:
-        """Move a network to the device, its weights in channels-last order, which is faster."""
+        """Move a network to the device, its weights in channels-last order, which is faster.
+
+        On a GPU float32 then means float32: PyTorch's own choice for convolutions is TF32, which
+        rounds to 10 bits of mantissa.
+        """
+        if self.device == "cuda" and self.precision == "float32":
+            torch.backends.cudnn.allow_tf32 = False
         network.to(self.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -102,8 +118,7 @@ def deterministic(compute: Compute) -> Iterator[None]:
 
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out, on the CPU or on a GPU."""
-    # PyTorch's CPU allocator has no class of its own for it.
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
     said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "alloc" in said and "memory" in said
-    )
+    return ("alloc" in said and "memory" in said) or any(words in said for words in OUT_OF_MEMORY)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sentinode import __version__
 from sentinode.compare import published_experiments
-from sentinode.config import Config, SplitConfig, load_config
+from sentinode.config import Config, SplitConfig, changed, load_config
 from sentinode.core import (
     atomic_path,
     folder_lock,
@@ -138,13 +138,8 @@ def _reseeded(config: Config, later: int) -> Config:
 
     The folds stay, so that all seeds are scored on the same patches.
     """
-    split, train = config.split, config.train
-    return config.model_copy(
-        update={
-            "split": split.drawn_again(later),
-            "train": train.model_copy(update={"seed": train.seed + later}),
-        }
-    )
+    drawn = config.model_copy(update={"split": config.split.drawn_again(later)})
+    return changed(drawn, {"train.seed": config.train.seed + later})
 
 
 def _scaled(

@@ -22,8 +22,10 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from sentinode.core import first_line
 from sentinode.errors import SentinodeError, TrainingError
 from sentinode.models import Compute, ModelSpec, has_unused_weights
 from sentinode.train.whole_batch import WholeBatch
@@ -63,16 +65,22 @@ class Ranks:
         strategy = "auto"
         if several:
             strategy = "ddp_find_unused_parameters_true" if has_unused_weights(spec) else "ddp"
-        fabric = Fabric(
-            accelerator=compute.device,
-            devices=per_node,
-            num_nodes=nodes,
-            strategy=strategy,
-            precision="bf16-mixed" if compute.precision == "bfloat16" else "32-true",
-            plugins=[cluster],
-        )
         try:
+            fabric = Fabric(
+                accelerator=compute.device,
+                devices=per_node,
+                num_nodes=nodes,
+                strategy=strategy,
+                precision="bf16-mixed" if compute.precision == "bfloat16" else "32-true",
+                plugins=[cluster],
+            )
             fabric.launch()
+        except MisconfigurationException as error:
+            raise TrainingError(
+                f"{per_node} processes a machine cannot each have a {compute.device} of their own: "
+                f"{first_line(error)}; start as many as it has, and on SLURM let every task see "
+                "them all (--gpus-per-node)"
+            ) from error
         except (RuntimeError, ValueError) as error:
             if not several:
                 raise

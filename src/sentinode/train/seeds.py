@@ -54,10 +54,11 @@ def train_seeds(
     if (out / RECORD_FILE).is_file():
         raise InputError(f"{out} holds a run of one seed; choose another --out for several")
     runs: list[Run] = []
-    done = _noted(out / FORCED_FILE)  # by this command, if it was cut short
-    for seed in range(config.train.seed, config.train.seed + count):
-        seeded = changed(config, {"train.seed": seed})
-        folder = out / f"seed-{seed}"
+    done = _noted(out / FORCED_FILE) if force else {}  # by this command, if it was cut short
+    last = config.train.seed + count
+    wished = [changed(config, {"train.seed": seed}) for seed in range(config.train.seed, last)]
+    for seeded in wished:
+        folder = out / f"seed-{seeded.train.seed}"
         over = force
         if force and folder.name in done:
             wanted = make_plan(packed, split, seeded, spec).fingerprint
@@ -74,7 +75,10 @@ def train_seeds(
 
 def _noted(path: Path) -> dict[str, str]:
     """Return the fingerprints of the runs that a forced series has finished, by folder."""
-    return dict(read_json(path)) if path.is_file() else {}
+    noted = read_json(path) if path.is_file() else {}
+    if not isinstance(noted, dict):
+        raise InputError(f"{path} was changed; remove it and start again with --force")
+    return noted
 
 
 def _recorded(folder: Path) -> str | None:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
 import torch
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from sentinode.core import atomic_path, hash_bytes, hash_json, read_json, write_json
+from sentinode.core import (
+    atomic_path,
+    first_line,
+    hash_bytes,
+    hash_json,
+    leftovers,
+    read_json,
+    write_json,
+)
 from sentinode.errors import CheckpointError, InputError
 from sentinode.models import Network, state_of
+from sentinode.tables import HISTORY_COLUMNS
 from sentinode.train.average import MovingAverage
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
 
-__all__ = ["STATE_FILE", "TrainState", "read_state", "read_tensors"]
+__all__ = ["STATE_FILE", "TrainState", "read_state", "read_tensors", "remove_state"]
 
 STATE_FILE = "state.json"
+TENSOR_FILES = "epoch-*.safetensors"
+NUMBERS = TypeAdapter(list[dict[str, FiniteFloat]], config=ConfigDict(strict=True))
 
 
 @final
@@ -144,13 +156,13 @@ class TrainState:
             "timing": self.timing,
         }
         write_json(self._folder / STATE_FILE, values | {"check": hash_json(values)})
-        for other in self._folder.glob("*.safetensors"):
+        for other in self._folder.glob(TENSOR_FILES):
             if other.name != file:
                 other.unlink()
 
     def remove(self) -> None:
-        """Remove the folder once the run is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove what is stored once the run is finished."""
+        remove_state(self._folder)
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         if not (self._folder / STATE_FILE).is_file():
@@ -159,14 +171,18 @@ class TrainState:
         return values, read_tensors(self._folder, values)
 
     def _take(self, values: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.history, self.timing = values["history"], values["timing"]
-        self.batch_size = values["batch_size"]
-        self.computed_elsewhere = values["compute"] != self.compute
-        self.kept = _below("kept.", tensors)
-        self._network.load_state_dict(_below("model.", tensors))
-        if self._average is not None:
-            self._average.network.load_state_dict(_below("average.", tensors))
-        _restore_moments(self._optimizer, _below("optimizer.", tensors))
+        try:
+            self.history, self.timing = _rows(values)
+            self.batch_size = _divisor(values["batch_size"], self._plan.settings.batch_size)
+            self.computed_elsewhere = values["compute"] != self.compute
+            self.kept = _weights("kept.", tensors, self.judged)
+            self._network.load_state_dict(_weights("model.", tensors, self._network))
+            if (average := self._average) is not None:
+                stored = _weights("average.", tensors, average.network)
+                average.network.load_state_dict(stored)
+            _restore_moments(self._optimizer, _below("optimizer.", tensors))
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise _damaged(self._folder, f"it holds another thing ({first_line(error)})") from error
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -177,11 +193,13 @@ def read_state(folder: Path) -> dict[str, Any]:
     """
     try:
         values = read_json(folder / STATE_FILE)
-    except InputError as error:
-        raise _damaged(folder, str(error)) from error
-    if not isinstance(values, dict) or values.pop("check", None) != hash_json(values):
+        whole = isinstance(values, dict) and values.pop("check", None) == hash_json(values)
+    except (InputError, ValueError, RecursionError) as error:
+        raise _damaged(folder, first_line(error)) from error
+    if not whole or not isinstance(values.get("made_from"), dict):
         raise _damaged(folder, f"{STATE_FILE} was changed")
-    return values
+    checked: dict[str, Any] = values
+    return checked
 
 
 def read_tensors(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -191,18 +209,59 @@ def read_tensors(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
         CheckpointError: They are not there, damaged, or others.
     """
     try:
-        data = (folder / values["tensors"]).read_bytes()
-        if hash_bytes(data) != values["sha256"]:
+        data = (folder / str(values.get("tensors"))).read_bytes()
+        if hash_bytes(data) != values.get("sha256"):
             raise _damaged(folder, "its tensors are not the ones it recorded")
         return load(data)
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, str(error)) from error
 
 
+def remove_state(folder: Path) -> None:
+    """Remove what a `TrainState` wrote into a folder, and the folder where nothing else is in it.
+
+    ``state.json`` goes first: without it the rest is nothing to go on from.
+    """
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    for file in (*folder.glob(TENSOR_FILES), *leftovers(folder)):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or holds what others put there
+        folder.rmdir()
+
+
 def _damaged(folder: Path, why: str) -> CheckpointError:
     return CheckpointError(
         f"the interrupted training in {folder.parent} cannot go on: {why}; start over with --force"
     )
+
+
+def _rows(values: Mapping[str, Any]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Return history and timing as stored; raises ValueError where they are none."""
+    history, timing = values["history"], values["timing"]
+    for rows, columns in ((history, HISTORY_COLUMNS), (timing, ("train_s", "valid_s"))):
+        NUMBERS.validate_python(rows)
+        if not all(set(row) == set(columns) for row in rows):
+            raise ValueError("its history has other columns")
+    if not 0 < len(history) == len(timing):
+        raise ValueError("its history is not whole")
+    return history, timing
+
+
+def _divisor(size: object, whole: int) -> int:
+    if type(size) is not int or size < 1 or whole % size:
+        raise ValueError(f"batches of {size!r} patches")
+    return size
+
+
+def _weights(prefix: str, tensors: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
+    """Return what is stored of a network; raises ValueError where it is of another one."""
+    found = _below(prefix, tensors)
+    known = network.state_dict()
+    if {n: (t.shape, t.dtype) for n, t in found.items()} != {
+        n: (t.shape, t.dtype) for n, t in known.items()
+    }:
+        raise ValueError("its weights are of another network")
+    return found
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -220,6 +279,8 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _restore_moments(optimizer: torch.optim.Optimizer, stored: Mapping[str, Tensor]) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if {int(name.partition(".")[0]) for name in stored} != set(range(len(parameters))):
+        raise ValueError("its optimiser is of other weights")
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in stored.items():
         index, _, key = name.partition(".")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -108,7 +107,8 @@ class TensorBoard(Tracker):
         from torch.utils.tensorboard import SummaryWriter
 
         if not done:
-            shutil.rmtree(folder, ignore_errors=True)
+            for earlier in folder.glob("events.out.tfevents.*"):
+                earlier.unlink()
         self._writer: Any = SummaryWriter(str(folder), purge_step=done + 1)
         self._told = done
 

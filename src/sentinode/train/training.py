@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +11,16 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sentinode.config import Config, ModelConfig, resolved_toml
-from sentinode.core import folder_lock, hash_file, large_memory_kept, provenance, write_text
-from sentinode.errors import CheckpointError, InputError, TrainingError
+from sentinode.config import Config, ModelConfig, load_config, resolved_toml
+from sentinode.core import (
+    folder_lock,
+    hash_file,
+    large_memory_kept,
+    leftovers,
+    provenance,
+    write_text,
+)
+from sentinode.errors import CheckpointError, InputError, SentinodeError, TrainingError
 from sentinode.models import (
     CONFIG_FILE,
     ENCODER,
@@ -34,11 +40,12 @@ from sentinode.tables import HISTORY_COLUMNS, PackedSet, Split, write_history
 from sentinode.train.loop import fit
 from sentinode.train.plan import Plan, differences, make_plan
 from sentinode.train.ranks import Ranks
-from sentinode.train.state import STATE_FILE, TrainState, read_state, read_tensors
+from sentinode.train.state import STATE_FILE, TrainState, read_state, read_tensors, remove_state
 
 __all__ = ["CONFIG_FILE", "train"]
 
 STATE_FOLDER = "state"
+SECTIONS = ("model", "train", "augment")
 
 
 def train(
@@ -133,11 +140,11 @@ def _finish(out: Path, plan: Plan, config: Config, state: TrainState) -> Run:
 
 def _make_way(out: Path, plan: Plan, force: bool) -> None:
     """Keep what belongs to this plan; refuse what does not, or remove it where forced."""
-    for leftover in out.glob(".*.partial*"):  # of a process that was killed while writing
+    for leftover in leftovers(out):
         leftover.unlink()
     if force and not _going_on(out, plan):
         forget_run(out)
-        shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
+        remove_state(out / STATE_FOLDER)
     stored = _stored(out)
     if stored is not None and (differing := differences(plan.made_from, stored)):
         raise InputError(
@@ -145,7 +152,21 @@ def _make_way(out: Path, plan: Plan, force: bool) -> None:
             "choose another --out, or start over with --force"
         )
     if (out / RECORD_FILE).is_file():  # of a training that was killed when all was done
-        shutil.rmtree(out / STATE_FOLDER, ignore_errors=True)
+        remove_state(out / STATE_FOLDER)
+    elif stored is None and not _made_here(out / CONFIG_FILE):
+        raise InputError(
+            f"{out / CONFIG_FILE} is of no run and would be overwritten; choose another --out"
+        )
+
+
+def _made_here(config: Path) -> bool:
+    """Whether a configuration is none, or written out in full as that of a run is."""
+    if not config.exists():
+        return True
+    try:
+        return config.read_text(encoding="utf-8") == resolved_toml(load_config(config), SECTIONS)
+    except (SentinodeError, UnicodeDecodeError):
+        return False
 
 
 def _going_on(out: Path, plan: Plan) -> bool:
@@ -180,7 +201,7 @@ def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
     # Where the history was told besides is no part of what made the weights.
     quiet = config.train.model_copy(update={"log": (), "mlflow_uri": ""})
     settings = config.model_copy(update={"model": model, "train": quiet})
-    write_text(out / CONFIG_FILE, resolved_toml(settings, ["model", "train", "augment"]))
+    write_text(out / CONFIG_FILE, resolved_toml(settings, SECTIONS))
     RunRecord(
         fingerprint=plan.fingerprint,
         provenance=provenance("train", **plan.made_from, seeds={"train": plan.settings.seed}),
