@@ -120,6 +120,16 @@ def test_values_of_a_mask(tmp_path: Path) -> None:
         MaskImage(path, (10, 10)).tumour(Box(0, 0, 10, 10))
     found = open_truth(path, (10, 10), Reading(mask_values=(2,))).tumour(Box(0, 0, 10, 10))
     np.testing.assert_array_equal(found, pixels == 2)
+    truth = open_truth(path, (10, 10), Reading(mask_values=(255, 254)))
+    assert truth.notices == ()
+    assert not truth.tumour(Box(0, 0, 10, 10)).any()
+    assert truth.notices == (
+        "holds none of the values that mean tumour, but 1, 2: counts as normal",
+    )
+    truth = open_truth(path, (10, 10), Reading(mask_values=(2, 255)))
+    truth.tumour(Box(0, 0, 5, 5))
+    truth.tumour(Box(0, 0, 10, 10))
+    assert truth.notices == ()
     gray = write_mask(tmp_path / "g.png", np.repeat(pixels[..., None] // 2 * 255, 3, 2))
     np.testing.assert_array_equal(MaskImage(gray, (10, 10)).tumour(Box(0, 0, 10, 10)), pixels == 2)
 

@@ -97,11 +97,15 @@ class MaskImage(Truth):
         return np.where(inside, at, -1).astype(np.int64)
 
     def _is_tumour(self, part: NDArray[Any]) -> NDArray[np.bool_]:
+        self._seen.update(int(v) for v in np.unique(part))
+        others = sorted(self._seen - {0})
+        some = ", ".join(map(str, others[:6]))
         if self._values:
+            strange = others and self._seen.isdisjoint(self._values)
+            said = f"holds none of the values that mean tumour, but {some}: counts as normal"
+            self.notices = (said,) if strange else ()
             return np.isin(part, list(self._values))
-        self._seen.update(int(v) for v in np.unique(part) if v)
-        if len(self._seen) > 1:
-            some = ", ".join(map(str, sorted(self._seen)[:6]))
+        if len(others) > 1:
             raise InputError(
                 f"{self._path} has several values besides 0 ({some}); say which of them mean "
                 "tumour, as in --mask-values 2 or --mask-values 128-255"
