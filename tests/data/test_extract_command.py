@@ -62,6 +62,7 @@ def test_options_that_do_not_fit(phantoms: Path, tmp_path: Path) -> None:
         ("--mask-values", "two", "whole numbers"),
         ("--mask-values", "9-2", "whole numbers"),
         ("--mpp", "90", "--mpp takes µm/px"),
+        ("--mpp", "nan", "--mpp takes µm/px"),
         ("--set", "extract.centre=33", "middle"),
         ("--hard-negatives", "nothing-there", "no run"),
     ):

@@ -207,6 +207,19 @@ def test_beyond_the_slide_and_empty(tmp_path: Path) -> None:
             '[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [3]}}]',
             "no pair of numbers",
         ),
+        ("a.geojson", '[{"type": "Feature", "properties": [1]}]', "feature 0 has properties"),
+        (
+            "a.geojson",
+            '[{"type": "Feature", "geometry": {"type": "GeometryCollection", "geometries": 5}}]',
+            "without its list of geometries",
+        ),
+        (
+            "a.geojson",
+            '[{"type": "Feature", "properties": {"classification": {"names": 5}}}]',
+            "no geometry",
+        ),
+        ("a.json", '{"positive": [{"vertices": [[1, 1' + "0" * 400 + "]]}]}", "no pair of numbers"),
+        ("a.json", "[" * 100_000, "damaged: expected JSON"),
         ("a.csv", "x,y", "no annotation; expected ASAP"),
     ],
 )

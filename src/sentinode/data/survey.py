@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,12 +35,20 @@ class Job:
         annotation: Its annotation; None where it holds no tumour.
         reading: How the annotation is to be understood.
         mpp: µm/px of level 0, which counts where the file does not say it.
+
+    Raises:
+        InputError: ``mpp`` is not finite.
     """
 
     slide: Path
     annotation: Path | None
     reading: Reading
     mpp: Mpp | None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no scale."""
+        if self.mpp is not None and not math.isfinite(self.mpp):
+            raise InputError(f"--mpp takes µm/px of the finest level, as in 0.25, got {self.mpp}")
 
     @property
     def name(self) -> str:

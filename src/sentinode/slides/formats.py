@@ -48,7 +48,7 @@ def read_shapes(path: Path) -> tuple[str, list[Shape], list[str]]:
         return "asap", *_asap(text, path)
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # of the text, or of its depth
         raise InputError(f"{path} is damaged: expected JSON, {error}") from error
     if isinstance(values, dict) and ("positive" in values or "negative" in values):
         return "ncrf", *_ncrf(values, path)
@@ -115,6 +115,8 @@ def _geojson(values: Any, path: Path) -> tuple[list[Shape], list[str]]:
     passed: dict[str, int] = {}
     for number, feature in enumerate(_features(values, path)):
         properties = feature.get("properties") or {}
+        if not isinstance(properties, dict):
+            raise InputError(f"{path}: feature {number} has properties that are no object")
         kind = str(properties.get("objectType", "annotation")).lower()
         if kind in OTHER_OBJECTS:
             passed[kind] = passed.get(kind, 0) + 1
@@ -145,7 +147,8 @@ def _features(values: Any, path: Path) -> list[dict[str, Any]]:
 def _class_of(properties: Mapping[str, Any]) -> str:
     given = properties.get("classification")
     if isinstance(given, dict):
-        given = given.get("name") or ": ".join(map(str, given.get("names", [])))
+        names = given.get("names")
+        given = given.get("name") or ": ".join(map(str, names if isinstance(names, list) else []))
     return str(given) if given else UNCLASSIFIED
 
 
@@ -155,6 +158,8 @@ def _polygons(geometry: Any, name: str, path: Path, passed: dict[str, int]) -> l
     kind, coordinates = geometry["type"], geometry.get("coordinates")
     if kind == "GeometryCollection":
         parts = geometry.get("geometries") or []
+        if not isinstance(parts, list):
+            raise InputError(f"{path}: {name} is a {kind} without its list of geometries")
         return [p for part in parts for p in _polygons(part, name, path, passed)]
     if kind not in ("Polygon", "MultiPolygon"):
         passed[kind] = passed.get(kind, 0) + 1
@@ -169,7 +174,7 @@ def _ring(points: Any, name: str, path: Path) -> Points:
     """Return the points of a ring, the last one not that of the start again."""
     try:
         ring = np.array([[float(p[0]), float(p[1])] for p in points], np.float64).reshape(-1, 2)
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
         raise InputError(f"{path}: {name} has a point that is no pair of numbers") from error
     if not np.isfinite(ring).all():
         raise InputError(f"{path}: {name} has a point that is not finite")
