@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sentinode.errors import InputError
 from sentinode.phantom import make_section
 from sentinode.slides import Slide, find_tissue, tissue_mask, write_pyramid
 from sentinode.types import UInt8Array
@@ -44,6 +45,18 @@ def test_glass_alone_has_no_tissue_and_tissue_alone_is_tissue() -> None:
     glass = (flat((243, 242, 244)) + grain).astype(np.uint8)
     assert not tissue_mask(glass, 8).any()
     assert tissue_mask(flat((170, 120, 180)), 8).all()
+
+
+@pytest.mark.parametrize("pale", [1.0, 0.15])
+def test_a_gray_slide_is_refused_and_glass_alone_is_not(tmp_path: Path, pale: float) -> None:
+    section = make_section(5, 900, share=0.3, pale=pale, marks=False)
+    gray = np.repeat(section.image[..., 1:2], 3, 2)
+    write_pyramid(tmp_path / "gray.tif", gray, section.mpp)
+    with Slide(tmp_path / "gray.tif") as slide, pytest.raises(InputError, match=r"is gray.*colour"):
+        find_tissue(slide)
+    write_pyramid(tmp_path / "glass.tif", flat((244, 244, 244), 900), section.mpp)
+    with Slide(tmp_path / "glass.tif") as slide:
+        assert not find_tissue(slide).mask.any()
 
 
 @pytest.mark.parametrize(

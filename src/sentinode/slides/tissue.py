@@ -15,6 +15,7 @@ import numpy as np
 import scipy  # ndimage is loaded when it is asked for
 from numpy.typing import NDArray
 
+from sentinode.errors import InputError
 from sentinode.slides.reader import Slide
 from sentinode.types import Mpp, UInt8Array
 
@@ -56,7 +57,7 @@ def find_tissue(slide: Slide) -> Tissue:
     """Find the tissue of a slide on its level of about 8 µm/px.
 
     Raises:
-        InputError: Its scale is unknown, or it cannot be read.
+        InputError: Its scale is unknown, it cannot be read, or it has no colours.
     """
     low, high = MASK_MPP
     near = [Mpp(slide.mpp * level.downsample) for level in slide.levels]
@@ -64,6 +65,11 @@ def find_tissue(slide: Slide) -> Tissue:
     mpp = min(near, key=lambda one: abs(one - USUAL_MPP), default=Mpp(USUAL_MPP))
     width, height = slide.dimensions
     picture, found = slide.thumbnail(max(1, round(max(width, height) * slide.mpp / mpp)))
+    if _is_gray(picture):
+        raise InputError(
+            f"{slide.path} is gray, and tissue is known by the colours of its stain; take a scan "
+            "in colour"
+        )
     return Tissue(picture, tissue_mask(picture, found), found)
 
 
@@ -91,6 +97,13 @@ def tissue_mask(picture: UInt8Array, mpp: float) -> NDArray[np.bool_]:
     mask = mask | (holes & ~_without_small(holes, HOLE_MM2 / px_mm2))
     found: NDArray[np.bool_] = mask & ~pen
     return found
+
+
+def _is_gray(picture: UInt8Array) -> bool:
+    """Tell whether a picture has no colour at all and is not glass alone."""
+    if (picture != picture[..., :1]).any():
+        return False
+    return bool(picture.min() < BRIGHT or np.ptp(picture) > COLOURLESS)
 
 
 def _glass(picture: UInt8Array) -> NDArray[np.float32]:
