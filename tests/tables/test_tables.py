@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sentinode.core import provenance, write_json
@@ -194,6 +196,29 @@ def test_history(tmp_path: Path) -> None:
         read_history(tmp_path / "h.csv")
     with pytest.raises(MissingInputError, match="no training history"):
         read_history(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "expected CSV with a header"),
+        (b"\x89PNG\xff\xfe\x00", "expected CSV with a header"),
+        (f"{','.join(HISTORY_COLUMNS)}\n1,0,0,0,0,high,0,0\n".encode(), "column 'valid_loss'"),
+        (f"{','.join(HISTORY_COLUMNS)}\n,0,0,0,0,0,0,0\n".encode(), "column 'epoch' does not"),
+    ],
+)
+def test_a_damaged_history_is_told_of(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"is damaged: .*{words}"):
+        read_history(tmp_path / "h.csv")
+
+
+@pytest.mark.parametrize("note", [b"made by hand", b"[1]", b"\xff"])
+def test_a_table_whose_note_is_none_is_told_of(note: bytes, tmp_path: Path) -> None:
+    table = pa.table({"id": ["a"], "probability": [0.5]}, metadata={b"sentinode": note})
+    pq.write_table(table, tmp_path / "p.parquet")
+    with pytest.raises(InputError, match="a JSON object as its metadata 'sentinode'"):
+        Predictions.read(tmp_path / "p.parquet")
 
 
 def test_what_the_curves_show_is_counted() -> None:

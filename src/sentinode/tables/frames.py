@@ -77,12 +77,19 @@ def read_parquet(path: Path, what: str) -> tuple[pd.DataFrame, dict[str, Any]]:
 
     Raises:
         MissingInputError: There is no such file.
-        InputError: It is a folder, no Parquet file, or cut short.
+        InputError: It is a folder, no Parquet file, cut short, or its note is none.
     """
     check_is_file(path, what)
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is damaged: expected {what} as Parquet, {error}") from error
-    note = json.loads((table.schema.metadata or {}).get(_NOTE, b"{}"))
+    try:
+        note = json.loads((table.schema.metadata or {}).get(_NOTE, b"{}"))
+    except (ValueError, RecursionError):
+        note = None
+    if not isinstance(note, dict):
+        raise InputError(
+            f"{path} is damaged: expected a JSON object as its metadata {_NOTE.decode()!r}"
+        )
     return table.to_pandas(), note

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from sentinode.core import atomic_path
 from sentinode.errors import InputError, MissingInputError
+from sentinode.tables.frames import UNREADABLE
 
 __all__ = ["HISTORY_COLUMNS", "HistoryFacts", "history_facts", "read_history", "write_history"]
 
@@ -97,12 +100,20 @@ def read_history(path: Path) -> pd.DataFrame:
 
     Raises:
         MissingInputError: There is no such file.
-        InputError: A column is missing.
+        InputError: It cannot be read, or a column is missing or holds no numbers.
     """
     if not path.is_file():
         raise MissingInputError(f"no training history at {path}")
-    frame = pd.read_csv(path)
+    try:
+        frame = pd.read_csv(path)
+    except UNREADABLE as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"{path} is damaged: expected CSV with a header, {why}") from error
     missing = [c for c in HISTORY_COLUMNS if c not in frame]
     if missing:
         raise InputError(f"{path}: the column {missing[0]!r} is missing")
+    wrong = [c for c in HISTORY_COLUMNS if not is_numeric_dtype(frame[c])]
+    if wrong or not np.isfinite(frame["epoch"]).all():
+        column = wrong[0] if wrong else "epoch"
+        raise InputError(f"{path} is damaged: the column {column!r} does not hold numbers")
     return frame
