@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from builders.scored import QUICK, frame_of, report_of, split_by_slide, written_run, written_set
@@ -49,6 +50,17 @@ def test_shared_slides_are_found_in_anybodys_table():
     apart = [f"s{i // 30}" for i in range(300)]
     report = report_of(frame_of(fold=fold, slide=apart))
     assert report.headline.startswith("Slide-disjoint, by the slides and folds")
+
+
+@pytest.mark.parametrize("other", ["train", "valid"])
+def test_slide_disjoint_is_not_said_where_slides_of_what_taught_are_not_known(other):
+    i = np.arange(300)
+    frame = frame_of(fold=np.choose(i // 100, ["train", "valid", "test"]))
+    frame["slide"] = pd.Series([f"s{each // 20}" for each in i]).mask(
+        (frame["fold"] == other) & (i % 2 == 0)
+    )
+    headline = report_of(frame).headline
+    assert headline.startswith("By the folds that came with the predictions.")
 
 
 def test_network_of_another_set_is_not_called_slide_disjoint(case, tmp_path):

@@ -86,6 +86,17 @@ def test_labels_that_no_prediction_has_are_counted(tmp_path):
     report = evaluate(with_labels(read.predictions, read_labels(tmp_path / "labels.csv")), QUICK)
     row = next(r for r in report.left_out if r.reason == "labelled, but without a prediction")
     assert (row.count, row.ids[0]) == (10, "030")
+    assert "10 patches labelled, but without a prediction." in report.warnings
+
+
+def test_a_label_without_an_id_is_refused(tmp_path):
+    frame = table().rename(columns={"patch": "id", "tumor_score": "probability"})
+    frame[["id", "probability"]].to_csv(tmp_path / "p.csv", index=False)
+    (tmp_path / "labels.csv").write_text("id,label\n003,1\n,0\n")
+    with pytest.raises(InputError, match="labels: a row has no id"):
+        with_labels(
+            read_predictions(tmp_path / "p.csv").predictions, read_labels(tmp_path / "labels.csv")
+        )
 
 
 @pytest.mark.parametrize(

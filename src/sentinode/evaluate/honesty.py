@@ -8,7 +8,13 @@ from typing import Any
 import pandas as pd
 
 from sentinode.evaluate.origin import RunStory
-from sentinode.evaluate.rows import NO_PREDICTION, NOT_PREDICTED, Selection, counted
+from sentinode.evaluate.rows import (
+    NO_PREDICTION,
+    NOT_AMONG_THEM,
+    NOT_PREDICTED,
+    Selection,
+    counted,
+)
 from sentinode.tables import LeftOut, PackedSet, Rows, Split
 
 __all__ = ["UNKNOWN", "UNTOLD", "cautions", "foreign", "headline", "optimism"]
@@ -111,7 +117,9 @@ def _standing(rows: Rows, split: Split | None, frame: pd.DataFrame) -> str:
         return "By the folds that came with the data."
     if split is not None:
         return f"Split by {split.by}."
-    if rows.fold == "test" and rows.slides is not None and (frame["fold"] == "train").any():
+    taught = frame[frame["fold"].isin(["train", "valid"]).to_numpy(bool)]
+    known = rows.slides is not None and taught["slide"].notna().all()
+    if rows.fold == "test" and known and (taught["fold"] == "train").any():
         return "Slide-disjoint, by the slides and folds that came with the predictions."
     if rows.fold == "test":
         return "By the folds that came with the predictions."
@@ -142,7 +150,9 @@ def cautions(
     if rows.reported < FEW_PATCHES:
         said.append(f"Only {counted(rows.reported, 'patch')} reported: every figure is rough.")
     said += [
-        f"{counted(m.count, 'patch')} {m.reason}." for m in missing if m.reason == NO_PREDICTION
+        f"{counted(m.count, 'patch')} {m.reason}."
+        for m in missing
+        if m.reason in (NO_PREDICTION, NOT_AMONG_THEM)
     ]
     said += [
         f"{counted(m.count, 'patch')} without a usable prediction "

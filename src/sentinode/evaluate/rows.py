@@ -15,6 +15,7 @@ from sentinode.tables import LeftOut, PackedSet, Predictions, Rows, Split, Unit
 from sentinode.types import FOLDS
 
 __all__ = [
+    "NOT_AMONG_THEM",
     "NOT_PREDICTED",
     "NO_PREDICTION",
     "Selection",
@@ -31,6 +32,7 @@ NOT_PREDICTED = "no prediction"
 IDS_NAMED = 1000
 REASONS_NAMED = 50
 NO_PREDICTION = "of fold test, labelled, but without a prediction"
+NOT_AMONG_THEM = "labelled, but without a prediction"
 FOLDS_SAID = {
     "train": "the network learnt from them",
     "valid": "they chose the epoch and the threshold",
@@ -70,8 +72,8 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
         labels: Columns id and label, and slide and fold where known.
 
     Raises:
-        InputError: A column is missing, an id stands twice, no id is known, a fold is none, or a
-            label or fold differs from the one that the predictions have.
+        InputError: A column or an id is missing, an id stands twice, no id is known, a fold is
+            none, or a label or fold differs from the one that the predictions have.
     """
     missing = [c for c in ("id", "label") if c not in labels]
     if missing:
@@ -79,6 +81,8 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
             f"labels need the columns id and label, got {', '.join(map(str, labels.columns))}"
         )
     keys = labels["id"].astype("string")
+    if keys.isna().any():
+        raise InputError("labels: a row has no id; expected one in each")
     if keys.duplicated().any():
         raise InputError(f"labels: id {keys[keys.duplicated()].iloc[0]!r} stands more than once")
     frame = predictions.frame.copy()
@@ -291,7 +295,7 @@ def left_out(
     ]
     unmatched = note.get("labels_without_prediction")
     if unmatched is not None:
-        told.append(LeftOut(reason="labelled, but without a prediction", **unmatched))
+        told.append(LeftOut(reason=NOT_AMONG_THEM, **unmatched))
     return tuple(told)
 
 
