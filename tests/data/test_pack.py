@@ -129,6 +129,11 @@ def test_a_full_disk_is_said_and_what_was_packed_is_kept(
         patch.setattr(os, "posix_fallocate", no_room)
         with pytest.raises(DiskFullError, match="disk is full"):
             pack(open_source(root), out, PackConfig())
+        left = out / ".pack" / ".patches_x.4711.partial.h5"
+        left.write_bytes(bytes(9))  # as by an end that let nothing be removed
+        with pytest.raises(DiskFullError, match="disk is full"):
+            pack(open_source(root), out, PackConfig())
+        assert not left.exists()
     assert not (out / "images.npy").exists()
     assert len(pack(open_source(root), out, PackConfig()).manifest) == 24
 

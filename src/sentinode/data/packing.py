@@ -143,6 +143,8 @@ def _begin(work: Path, made_from: dict[str, str], config: PackConfig) -> None:
     state = {"hash": hash_json({**made_from, "config": config.fingerprint(), "chunk": CHUNK})}
     journal = work / JOURNAL
     if journal.is_file() and read_json(journal) == state:
+        for cut_short in work.glob(".*.partial*"):  # by kill -9: large where files are unpacked
+            cut_short.unlink()
         return
     shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
