@@ -59,9 +59,11 @@ def test_again_is_the_same(tmp_path: Path) -> None:
 def test_a_readers_list(tmp_path: Path) -> None:
     opened = packed(kaggle(tmp_path / "k"))
     listed = tmp_path / "ids.txt"
-    listed.write_text("a003\n\nnot-there\n a005 \n")
-    audit(opened, AuditConfig(exclude_ids=listed))
+    listed.write_text("a003.tif\n\nnot-there\n a005 \n")
+    summary = audit(opened, AuditConfig(exclude_ids=listed))
     assert reasons(opened) == {"a003": "listed", "a005": "listed"}
+    said = {finding.rule: finding.said for finding in summary.findings}["listed"]
+    assert said.endswith("; 1 of its 3 are not in the set, as 'not-there'")
     listed.write_text("zzz\n")
     with pytest.raises(InputError, match="none of its 1 ids is in the set"):
         audit(opened, AuditConfig(exclude_ids=listed))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sentinode.core import Provenance, atomic_path, folder_lock, provenance, write_json
 from sentinode.data.duplicates import copies_within, groups_of, shared_patches
-from sentinode.data.labels import read_table
+from sentinode.data.labels import bare, read_table
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables import Manifest, PackedSet
 
@@ -100,9 +100,7 @@ def audit(packed: PackedSet, config: AuditConfig) -> AuditSummary:
     """
     with folder_lock(packed.folder):
         frame = packed.manifest.frame.copy()
-        listed = {
-            "listed": ("named in the reader's list of ids", _listed(frame, config.exclude_ids))
-        }
+        listed = {"listed": _listed(frame, config.exclude_ids)}
         listed |= _judged(frame, config.verdicts)
         pairs = copies_within(packed)
         group = groups_of(pairs, len(frame))
@@ -255,21 +253,27 @@ def _joined(frame: pd.DataFrame, found: dict[str, Mask]) -> pd.Series[str]:
     return names
 
 
-def _listed(frame: pd.DataFrame, path: Path | None) -> Mask:
+def _listed(frame: pd.DataFrame, path: Path | None) -> tuple[str, Mask]:
+    """Return what the rule of the reader's list says, and the patches that it names."""
+    said = "named in the reader's list of ids"
     if path is None:
-        return np.zeros(len(frame), bool)
+        return said, np.zeros(len(frame), bool)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise MissingInputError(f"no list of ids at {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a text file with one id a line") from error
-    wanted = {line.strip() for line in lines if line.strip()}
-    found = frame["id"].isin(wanted).to_numpy(bool)
+    wanted = pd.Series(sorted({line.strip() for line in lines if line.strip()}), dtype="string")
+    ids = bare(frame["id"])
+    found = ids.isin(bare(wanted)).to_numpy(bool)
+    strange = wanted[~bare(wanted).isin(ids)].tolist()
     if not found.any():
-        example = f", as in {min(wanted)!r}" if wanted else ""
+        example = f", as in {strange[0]!r}" if strange else ""
         raise InputError(f"{path}: none of its {len(wanted)} ids is in the set{example}")
-    return found
+    if strange:
+        said += f"; {len(strange):,} of its {len(wanted):,} are not in the set, as {strange[0]!r}"
+    return said, found
 
 
 def _judged(frame: pd.DataFrame, path: Path | None) -> dict[str, tuple[str, Mask]]:
