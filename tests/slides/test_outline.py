@@ -55,6 +55,32 @@ def test_to_the_pixel(tmp_path: Path, file: str, name: str) -> None:
         np.testing.assert_array_equal(shifted.tumour(Box(3, 2, 5, 6)), mask[2:8, 3:8])
 
 
+def ring_area(ring: np.ndarray) -> float:
+    x, y = ring.T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+@pytest.mark.parametrize("density", [0.3, 0.5, 0.6, 0.8])
+def test_along_the_sides_an_area_has_its_pixels_size(density: float) -> None:
+    rng = np.random.default_rng(round(10 * density))
+    for _ in range(20):
+        mask = rng.random((12, 14)) < density
+        labels, count = ndimage.label(mask)  # by their sides
+        for number in range(1, count + 1):
+            inside = labels == number
+            (area,) = outline(inside, x=5, y=7, square=True)
+            assert ring_area(area.outer) - sum(map(ring_area, area.holes)) == inside.sum()
+            for ring in (area.outer, *area.holes):
+                assert (ring == np.floor(ring)).all()
+                assert len(np.unique(ring, axis=0)) == len(ring)  # it does not touch itself
+                assert ((ring == np.roll(ring, 1, 0)).sum(1) == 1).all()
+
+
+def test_one_pixel_along_its_sides() -> None:
+    (area,) = outline(np.ones((1, 1), bool), square=True)
+    assert sorted(area.outer.tolist()) == [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
 def test_outline_of_a_part_lies_where_the_part_lies() -> None:
     (area,) = outline(np.ones((4, 6), bool), x=100, y=50)
     assert area.outer.min(0).tolist() == [100, 50]

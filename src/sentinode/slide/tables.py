@@ -82,7 +82,7 @@ def write_tumour(path: Path, probability: Map, grid: Grid, size: Size, threshold
             f"Mean {COLUMN}": float(values.mean()),
             "Area mm^2": float(inside.sum() * grid.cell_mm**2),
         }
-        for area in outline(inside, box[1].start, box[0].start):
+        for area in outline(inside, box[1].start, box[0].start, square=True):
             rings = [_level0(ring, grid, size) for ring in (area.outer, *area.holes)]
             features.append(_annotation(rings, measured))
     values_: dict[str, Any] = {"type": "FeatureCollection", "notice": RESEARCH_USE_ONLY}

@@ -36,7 +36,9 @@ class Polygon:
     holes: tuple[Points, ...]
 
 
-def outline(mask: NDArray[np.bool_], x: int = 0, y: int = 0) -> list[Polygon]:
+def outline(
+    mask: NDArray[np.bool_], x: int = 0, y: int = 0, *, square: bool = False
+) -> list[Polygon]:
     """Return the outlines of a mask; filled again, they give it to the pixel.
 
     Marching squares through the middles between pixel centres, so that each pixel's centre lies
@@ -46,6 +48,8 @@ def outline(mask: NDArray[np.bool_], x: int = 0, y: int = 0) -> list[Polygon]:
         mask: (H, W).
         x: Of its left side on the slide.
         y: Of its upper side.
+        square: Follow the pixels' sides instead, so that an area has its pixels' size. Pixels that
+            touch at a corner are then of one area.
 
     Returns:
         Areas in the order of their topmost, leftmost points.
@@ -54,14 +58,27 @@ def outline(mask: NDArray[np.bool_], x: int = 0, y: int = 0) -> list[Polygon]:
     finder = contourpy.contour_generator(
         z=height, name="serial", fill_type=contourpy.FillType.OuterOffset
     )
-    filled: Any = finder.filled(0.5, 2.0)
+    # the middle between four pixels, of which two across are set, is 0.5
+    filled: Any = finder.filled(0.49 if square else 0.5, 2.0)
     points, offsets = filled
     shift = np.array([x - 0.5, y - 0.5])
     areas = []
     for some, at in zip(points, offsets, strict=True):
         rings = [some[a : b - 1].astype(np.float64) + shift for a, b in pairwise(at)]
+        if square:
+            rings = [_corners(ring) for ring in rings]
         areas.append(Polygon(rings[0], tuple(rings[1:])))
     return sorted(areas, key=lambda p: (p.outer[:, 1].min(), p.outer[:, 0].min()))
+
+
+def _corners(ring: Points) -> Points:
+    """Return the corners of pixels that a ring through the middles of their sides cuts off."""
+    ring = np.round(2 * ring) / 2
+    after = np.roll(ring, -1, 0)
+    turns = (ring != after).all(1)  # from one side's middle to the next one's around the corner
+    ring, after = ring[turns], after[turns]
+    corners: Points = np.where(ring == np.floor(ring), ring, after)
+    return corners
 
 
 def write_geojson(path: Path, areas: Sequence[Polygon], group: str = "Tumor") -> None:
