@@ -44,6 +44,7 @@ def test_labels_as_people_write_them(tmp_path: Path) -> None:
         ("id,label\na000,tumour\n", "1 of 1 labels are not 0 or 1, as 'tumour'"),
         ("id,label\na000,2\na001,3\na002,1\n", "2 of 3 labels are not 0 or 1"),
         ("id,label\na000,0\n,1\n", "line 3 has no id"),
+        ("id,label ,label\na000,0,1\n", "column 'label' stands twice"),
         ("id,label\nb000,1\n", "none of the 20 images"),
     ],
 )
@@ -63,6 +64,15 @@ def test_labels_without_images_and_images_without_labels_are_put_aside(tmp_path:
     assert "no image" in table.loc["a003", "problem"]
     assert "no label" in table.loc["a005", "problem"]
     assert table["problem"].notna().sum() == 2
+
+
+def test_an_id_with_a_zero_byte_is_put_aside(tmp_path: Path) -> None:
+    root = kaggle(tmp_path)
+    with (root / "train_labels.csv").open("a") as file:
+        file.write("b\0b,1\n")
+    source = open_source(root)
+    assert source.fingerprint()
+    assert source.table["problem"].notna().sum() == 1
 
 
 def test_a_label_outside_0_and_1_puts_its_patch_aside(tmp_path: Path) -> None:

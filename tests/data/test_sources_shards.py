@@ -193,6 +193,7 @@ def test_a_tar_without_labels_is_unlabelled(tmp_path: Path) -> None:
         ({"a.txt": b"1"}, "the tar files hold no images"),
         ({"a.cls": b"1"}, "the tar files hold no images"),
         ({"a.png": b"1", "a.json": b"{"}, "t.tar: a.json: expected a label in plain text or JSON"),
+        ({"a.png": b"1", "a.json": b"[" * 100_000}, "expected a label in plain text or JSON"),
         ({"a.png": b"1", "a.json": b"[1]"}, r"expected an object with label, got '\[1\]'"),
         ({"a.png": b"1", "a.json": b'{"label": [1]}'}, r"label is \[1\], expected one value"),
         ({"a.png": b"1", "a.cls": b"\xff"}, "a.cls: expected a label in plain text"),

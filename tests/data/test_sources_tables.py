@@ -55,6 +55,9 @@ def test_a_table_of_paths(tmp_path: Path) -> None:
         ("path,label\na.png,tumour\n", "1 of 1 labels are not 0 or 1"),
         ("path,split\na.png,holdout\n", "split 'holdout' is not known"),
         ("path,x\na.png,left\n", "column x: expected whole numbers"),
+        ("path,x\na.png,inf\n", "column x: expected whole numbers, got inf"),
+        ("path,y\na.png,-1e30\n", "column y: expected whole numbers, got -1e"),
+        ("path,x\na.png,9007199254740992\n", "column x: expected whole numbers, got 9007"),
         ("path,label\n,1\n", "line 2 has no path"),
     ],
 )

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from sentinode.data.decode import SUFFIXES
@@ -38,6 +39,9 @@ CLASS_NAMES = {
 _COLUMNS = {"wsi": "slide", "coord_x": "x", "coord_y": "y", "center": "centre"}
 """Other names that a column of a source's table goes by."""
 
+LARGEST_WHOLE = 2**53
+"""From here on floating-point numbers no longer have every whole one."""
+
 _TRUTH = {"false": "0", "true": "1"}
 
 
@@ -46,7 +50,7 @@ def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
 
     Raises:
         MissingInputError: There is no such file.
-        InputError: It is no CSV, or a needed column is missing.
+        InputError: It is no CSV, or a needed column is missing or stands twice.
     """
     try:
         frame = pd.read_csv(path, dtype="string", encoding="utf-8-sig", skipinitialspace=True)
@@ -55,6 +59,9 @@ def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     except (ValueError, OSError, EOFError, zlib.error) as error:  # of the text, or its gzip
         raise InputError(f"{path}: expected a CSV with a header, {error}") from error
     frame.columns = [str(name).strip() for name in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: column {twice[0]!r} stands twice; keep one of them")
     missing = [name for name in needed if name not in frame]
     if missing:
         raise InputError(
@@ -170,7 +177,9 @@ def known_columns(frame: pd.DataFrame, where: Path) -> pd.DataFrame:
 
 
 def _whole(numbers: pd.Series[Any]) -> pd.Series[Any]:
-    broken = numbers.notna() & (numbers % 1 != 0)  # `astype` alone cuts fractions off
+    plain = numbers.to_numpy(float, na_value=0.0)
+    # `astype` alone cuts fractions off, and has another number for one that does not fit
+    broken = (plain != np.trunc(plain)) | ~(np.abs(plain) < LARGEST_WHOLE)
     if broken.any():
         raise ValueError(f"got {numbers[broken].iloc[0]}")
     return numbers.astype("Int64")

@@ -137,7 +137,7 @@ def fingerprint(table: pd.DataFrame, files: Iterable[Path | str]) -> str:
     for file in files:
         try:
             state = os.stat(file)  # noqa: PTH116 - of text, many times
-        except OSError:
+        except (OSError, ValueError):  # ValueError: of a name with a zero byte
             digest.update(b"?")
             continue
         digest.update(f"{state.st_size}.{state.st_mtime_ns}".encode())

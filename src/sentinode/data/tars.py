@@ -138,7 +138,7 @@ def _said(ending: str, content: bytes, where: str) -> dict[str, str]:
         if ending == "cls":
             return {"label": content.decode().strip()}
         values = json.loads(content)
-    except ValueError as error:  # of the text or of its JSON
+    except (ValueError, RecursionError) as error:  # of the text or of its JSON
         raise InputError(f"{where}: expected a label in plain text or JSON, {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{where}: expected an object with label, got {str(values)[:40]!r}")
