@@ -11,9 +11,10 @@ from PIL import Image, PngImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from sentinode.errors import InputError, MissingInputError
-from sentinode.slides import Box, Slide, write_pyramid
+from sentinode.slides import Box, Slide, reader, write_pyramid
 from sentinode.slides.backend import GLASS
 from sentinode.slides.mask_file import MaskImage
+from sentinode.slides.reader import SAMPLE_BYTES
 from sentinode.types import UInt8Array
 
 RNG = np.random.default_rng(7)
@@ -163,8 +164,6 @@ def test_regions_side_by_side_meet_without_a_seam(tmp_path: Path) -> None:
 
 
 def test_a_large_region_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sentinode.slides import reader
-
     write_pyramid(tmp_path / "a.tif", picture(), 0.5)
     with Slide(tmp_path / "a.tif") as slide:
         once = [slide.read(-20, 5, 320, 220, mpp).astype(int) for mpp in (0.5, 0.75, 1.9)]
@@ -204,6 +203,32 @@ def test_fingerprint_follows_content(tmp_path: Path) -> None:
         with Slide(tmp_path / f"{name}.tif") as slide:
             marks.append(slide.fingerprint)
     assert marks[0] == marks[1] != marks[2]
+
+
+def test_fingerprint_of_a_small_file_sees_every_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((1500, 3000, 3), 200, np.uint8), photometric="rgb", **per_cm(0.5))
+
+    def mark() -> str:
+        with Slide(path) as slide:
+            return slide.fingerprint
+
+    def overwrite(value: int) -> None:
+        with path.open("r+b") as handle:
+            handle.seek(SAMPLE_BYTES + 20_000)  # between two of the pieces
+            handle.write(bytes([value]) * 500)
+
+    before = mark()
+    overwrite(1)
+    assert mark() != before
+    monkeypatch.setattr(reader, "HASHED_WHOLE", 1000)
+    before = mark()
+    overwrite(2)
+    assert mark() == before
+    path.write_bytes(path.read_bytes() + bytes(1))
+    assert mark() != before
 
 
 def test_scale_is_never_guessed(tmp_path: Path) -> None:

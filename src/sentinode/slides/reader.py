@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from sentinode.core import hash_file
 from sentinode.errors import InputError, MissingInputError
 from sentinode.slides.backend import Backend, blank
 from sentinode.slides.picture import Picture
@@ -29,7 +30,8 @@ SQUARE = 0.02  # by which a pixel's sides may differ
 NOT_COARSER = 1.01  # a level this much coarser than asked still serves
 DRIFT = 0.25  # px over a region, below which it is copied and not resampled
 BLOCK = 4096  # px of a level at once, in x and y
-SAMPLES, SAMPLE_BYTES = 64, 1 << 16
+HASHED_WHOLE = 1 << 30  # bytes of a file
+SAMPLES, SAMPLE_BYTES = 64, 1 << 16  # of a larger one
 
 
 @final
@@ -145,12 +147,16 @@ class Slide:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the file's size, 64 pieces spread over it, and OpenSlide's own hash.
+        """SHA-256 of the file's size, its bytes, and OpenSlide's own hash.
 
-        A slide holds gigabytes, which to hash whole would take longer than to use them.
+        Of a file of more than 1 GiB it takes 64 pieces spread over it: to hash many gigabytes would
+        take longer than to use them.
         """
         size = self.path.stat().st_size
         digest = hashlib.sha256(f"{size} {self._file.identity}".encode())
+        if size <= HASHED_WHOLE:
+            digest.update(hash_file(self.path).encode())
+            return digest.hexdigest()
         with self.path.open("rb") as handle:
             for i in range(SAMPLES):
                 handle.seek(max(0, size - SAMPLE_BYTES) * i // (SAMPLES - 1))
