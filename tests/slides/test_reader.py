@@ -132,6 +132,36 @@ def test_image_files_with_transparency_or_16_bits(tmp_path: Path) -> None:
         Slide(tmp_path / "deep.png", mpp=1.0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("unassalpha", {}),
+        ("assocalpha", {"tile": (16, 32), "compression": "zlib"}),
+        ("unassalpha", {"planarconfig": "separate"}),
+        ("unspecified", {}),
+    ],
+)
+def test_transparency_of_a_tiff_shows_glass(
+    tmp_path: Path, kind: str, how: dict[str, Any]
+) -> None:
+    path, image = tmp_path / "a.ome.tif", picture(60, 80)
+    opacity = np.full((60, 80, 1), 255, np.uint8)
+    opacity[:, :30], opacity[:, 30:50] = 0, 100
+    share = opacity / 255
+    colours = image * share if kind == "assocalpha" else image
+    pixels = np.concatenate([colours.round().astype(np.uint8), opacity], 2)
+    written = np.moveaxis(pixels, 2, 0) if "planarconfig" in how else pixels
+    axes = "SYX" if "planarconfig" in how else "YXS"
+    tifffile.imwrite(
+        path, written, photometric="rgb", extrasamples=[kind], metadata={"axes": axes}, **how
+    )
+    with Slide(path, mpp=1.0) as slide:
+        assert slide.vendor == "ome-tiff"
+        seen = slide.read(0, 0, 80, 60, 1.0)
+    expected = image if kind == "unspecified" else image * share + GLASS * (1 - share)
+    assert np.abs(seen - expected).max() <= 1
+
+
 def test_a_png_with_more_text_than_pillow_takes(tmp_path: Path) -> None:
     text = PngInfo()
     text.add_text("comment", "a" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
@@ -209,7 +239,8 @@ def test_fingerprint_of_a_small_file_sees_every_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.full((1500, 3000, 3), 200, np.uint8), photometric="rgb", **per_cm(0.5))
+    image = np.full((1500, 3000, 3), 200, np.uint8)
+    tifffile.imwrite(path, image, photometric="rgb", **per_cm(0.5))
 
     def mark() -> str:
         with Slide(path) as slide:

@@ -21,6 +21,7 @@ __all__ = ["TiffSlide", "decode_segment", "segments_of"]
 
 CACHE_BYTES = 192 << 20  # a row of tiles of a slide 100,000 px wide
 LARGEST_SEGMENT = 256 << 20
+MULTIPLIED, APART = 1, 2  # ExtraSamples of an opacity by which colours were multiplied, or not
 JPEG = {6, 7, 34892, 33007}
 UM_PER_UNIT = {"INCH": 25_400.0, "CENTIMETER": 10_000.0, "MILLIMETER": 1_000.0, "MICROMETER": 1.0}
 OME_UM = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -99,8 +100,8 @@ class TiffSlide(Backend):
         pages = self._levels[level]
         planes = [self._page(level, i, (x0, y0, x1, y1)) for i in range(len(pages))]
         inside = planes[0] if len(planes) == 1 else np.concatenate(planes, 2)
-        # one channel is repeated; the fourth of four is an opacity that scans do not use
-        region[y0 - y : y1 - y, x0 - x : x1 - x] = inside[..., :3]
+        # one channel is repeated
+        region[y0 - y : y1 - y, x0 - x : x1 - x] = _over_glass(inside, pages[0].extrasamples)
         return region
 
     def _page(self, level: int, number: int, box: tuple[int, int, int, int]) -> UInt8Array:
@@ -162,6 +163,17 @@ def _is_rgb_or_gray(page: Any) -> bool:
         together = page.samplesperpixel == 3 and page.planarconfig == 1
         return page.compression in JPEG and together
     return page.photometric in (kinds.RGB, kinds.MINISBLACK, kinds.MINISWHITE)
+
+
+def _over_glass(pixels: UInt8Array, extra: tuple[int, ...]) -> UInt8Array:
+    """Return what colours of some opacity look like over glass; a fourth channel else is dropped."""
+    colours = pixels[..., :3]
+    if pixels.shape[-1] < 4 or not extra or extra[0] not in (MULTIPLIED, APART):
+        return colours
+    opacity = pixels[..., 3:].astype(np.uint16)
+    seen = colours if extra[0] == MULTIPLIED else (colours * opacity + 127) // 255
+    glass = (GLASS * (255 - opacity) + 127) // 255
+    return (seen + glass).clip(0, 255).astype(np.uint8)  # beyond 255 where they were not multiplied
 
 
 def segments_of(page: Any) -> tuple[int, int, int]:
