@@ -95,6 +95,15 @@ def test_ome_tiff_with_its_channels_apart(tmp_path: Path) -> None:
         np.testing.assert_array_equal(slide.read(0, 0, 300, 200, 0.5), image)
 
 
+@pytest.mark.parametrize(("axes", "shape"), [("ZYX", ()), ("TYX", ()), ("ZYXS", (3,))])
+def test_a_stack_is_not_taken_for_colours(tmp_path: Path, axes: str, shape: tuple[int]) -> None:
+    path, stack = tmp_path / "a.ome.tif", np.zeros((3, 64, 96, *shape), np.uint8)
+    photometric = "rgb" if shape else "minisblack"
+    tifffile.imwrite(path, stack, photometric=photometric, metadata={"axes": axes})
+    with pytest.raises(InputError, match=rf"stack of 3 pages along {axes[0]} \(axes {axes}\), exp"):
+        Slide(path)
+
+
 @pytest.mark.parametrize("ome", [False, True])
 def test_jpeg_tiles_are_read_as_the_writers_library_reads_them(tmp_path: Path, ome: bool) -> None:
     path, image = tmp_path / "a.tif", picture()
@@ -141,9 +150,7 @@ def test_image_files_with_transparency_or_16_bits(tmp_path: Path) -> None:
         ("unspecified", {}),
     ],
 )
-def test_transparency_of_a_tiff_shows_glass(
-    tmp_path: Path, kind: str, how: dict[str, Any]
-) -> None:
+def test_transparency_of_a_tiff_shows_glass(tmp_path: Path, kind: str, how: dict[str, Any]) -> None:
     path, image = tmp_path / "a.ome.tif", picture(60, 80)
     opacity = np.full((60, 80, 1), 255, np.uint8)
     opacity[:, :30], opacity[:, 30:50] = 0, 100

@@ -61,7 +61,13 @@ class TiffSlide(Backend):
 
     def _check(self, path: Path, series: Any) -> None:
         page = self._levels[0][0]
-        samples = page.samplesperpixel * len(self._levels[0])
+        pages, axes = len(self._levels[0]), str(series.axes)
+        if pages > 1 and axes[0] not in "CS":
+            raise InputError(
+                f"{path} is a stack of {pages} pages along {axes[0]} (axes {axes}), expected one "
+                "image; export one page of it"
+            )
+        samples = page.samplesperpixel * pages
         if series.dtype != np.uint8 or samples not in (1, 3, 4):
             raise InputError(
                 f"{path} holds {samples} channel(s) of {series.dtype}, expected RGB of uint8; "
@@ -166,7 +172,7 @@ def _is_rgb_or_gray(page: Any) -> bool:
 
 
 def _over_glass(pixels: UInt8Array, extra: tuple[int, ...]) -> UInt8Array:
-    """Return what colours of some opacity look like over glass; a fourth channel else is dropped."""
+    """Return colours as they look over glass; a fourth channel that is no opacity is dropped."""
     colours = pixels[..., :3]
     if pixels.shape[-1] < 4 or not extra or extra[0] not in (MULTIPLIED, APART):
         return colours
