@@ -123,6 +123,20 @@ def test_a_copy_compressed_otherwise_is_found_and_an_unlike_neighbour_is_not(
     assert frame.loc["1/again", "remarks"] == "two labels; compressed duplicate"
 
 
+def test_many_copies_are_joined_by_few_pairs(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "f", per_class=3)
+    tissue, other = render(0), render(3)
+    for i in range(12):
+        grain = np.random.default_rng(i).integers(0, 3, tissue.shape, dtype=np.uint8)
+        copy = np.rot90(tissue if i < 8 else other, i).clip(0, 250) + grain
+        save(root / f"{int(i == 5)}" / f"copy{i:02d}.png", copy)
+    summary = audit(opened := packed(root), AuditConfig())
+    assert found(summary) == {"two labels": 8, "compressed duplicate": 12}
+    frame = PackedSet.open(opened.folder).manifest.frame
+    assert sorted(frame["group"].value_counts()) == [4, 8]
+    assert len(pd.read_csv(opened.folder / "duplicates.csv")) == 7 + 3
+
+
 def test_blank_and_blurred_are_told_of_and_left_out_on_request(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "f")
     save(root / "0" / "blank.png", np.full((24, 24, 3), 240, np.uint8))

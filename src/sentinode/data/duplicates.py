@@ -67,7 +67,8 @@ def copies_within(packed: PackedSet) -> pd.DataFrame:
     Returns:
         One row a pair, ``row`` the first of its kind: columns :data:`PAIR_COLUMNS`; kind is
         "exact", "turned" or "compressed", ``turned`` how the other lies against the first, and
-        ``similarity`` the correlation of their detail (1 for equal pixels).
+        ``similarity`` the correlation of their detail (1 for equal pixels). Of many copies of one
+        tissue there are as many pairs as join them, not each with each.
     """
     frame = packed.manifest.frame
     readable = frame[frame["problem"].isna()]
@@ -156,24 +157,43 @@ def _with_detail(packed: PackedSet, rows: NDArray[np.int64]) -> NDArray[np.int64
 def _confirmed(
     packed: PackedSet, rows: NDArray[np.int64], other: PackedSet, theirs: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Pair patches whose coarse looks are near and whose details agree."""
+    """Pair patches whose coarse looks are near and whose details agree.
+
+    Those of one set that other pairs join already are not compared: of a thousand copies that
+    would be half a million pairs.
+    """
     from scipy.spatial import cKDTree
 
     looks, tree = _looks(packed, rows), cKDTree(_looks(other, theirs))
     ours, others = _Details(packed), _Details(other)
     within = packed is other
-    found = []
+    found: list[tuple[int, int, str, str, float]] = []
+    joined: dict[int, int] = {}
     with Progress("compare", len(rows)) as progress:
         for start in range(0, len(rows), QUERIES):
             block = looks[start : start + QUERIES]
             for at, near in enumerate(tree.query_ball_point(block, LOOK_RADIUS, workers=-1)):
                 row = int(rows[start + at])
                 for candidate in theirs[sorted(near)].tolist():
-                    if not within or row < candidate:
-                        found.append((row, candidate, *ours.compare(row, others, candidate)))
+                    if within and (
+                        row >= candidate or _root(joined, row) == _root(joined, candidate)
+                    ):
+                        continue
+                    kind, turned, similarity = ours.compare(row, others, candidate)
+                    if similarity >= SAME_DETAIL:
+                        found.append((row, candidate, kind, turned, similarity))
+                        if within:
+                            joined[_root(joined, candidate)] = _root(joined, row)
             progress.advance(len(block))
-    pairs = pd.DataFrame(found, columns=PAIR_COLUMNS).astype({"row": int, "other": int})
-    return pairs[pairs["similarity"].astype(float) >= SAME_DETAIL]
+    return pd.DataFrame(found, columns=PAIR_COLUMNS).astype({"row": int, "other": int})
+
+
+def _root(joined: dict[int, int], row: int) -> int:
+    """Return the row that stands for all that ``row`` is joined to, and shorten the way to it."""
+    while (above := joined.get(row, row)) != row:
+        joined[row] = joined.get(above, above)
+        row = above
+    return row
 
 
 def _looks(packed: PackedSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
