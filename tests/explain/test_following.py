@@ -14,6 +14,7 @@ from sentinode.cli.examples import examples_command
 from sentinode.cli.features import features_command
 from sentinode.config import Config
 from sentinode.errors import InputError
+from sentinode.explain import How, follow
 from sentinode.explain.filters import kernels_of
 from sentinode.models import ModelSpec, Run, new_network
 from sentinode.models.nodenet import nodenet
@@ -51,8 +52,21 @@ def test_patches_through_runs(run: Run, other: Run, packed: PackedSet, tmp_path:
     assert outward(text) == []
     assert text.count("Map of ") == 18
     assert json.loads((tmp_path / "examples.json").read_text())["notice"] == RESEARCH_USE_ONLY
-    with pytest.raises(InputError, match="two of the runs are called"):
+    with pytest.raises(InputError, match="is given twice; give each run once"):
         examples_command([str(run.folder)] * 2, packed.folder, tmp_path)
+
+
+def test_runs_that_lie_in_folders_of_one_name(
+    spec: ModelSpec, packed: PackedSet, tmp_path: Path
+) -> None:
+    runs = [
+        untrained_run(tmp_path / name / "run", spec, seed) for seed, name in enumerate(("a", "b"))
+    ]
+    table = follow(runs, packed.folder, Config(), tmp_path / "out", How(), count=1)
+    assert table["run"].unique().tolist() == ["a", "b"]
+    note = json.loads((tmp_path / "out" / "examples.json").read_text())
+    inputs = {name: run.weights_hash for name, run in zip("ab", runs, strict=True)}
+    assert note["provenance"]["inputs"] == inputs
 
 
 def test_filters_and_feature_maps(run: Run, packed: PackedSet, tmp_path: Path) -> None:

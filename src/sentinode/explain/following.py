@@ -11,7 +11,14 @@ from typing import Any
 import pandas as pd
 
 from sentinode.config import Config
-from sentinode.core import atomic_path, folder_lock, provenance, write_json, write_text
+from sentinode.core import (
+    atomic_path,
+    folder_lock,
+    folder_names,
+    provenance,
+    write_json,
+    write_text,
+)
 from sentinode.errors import InputError
 from sentinode.explain.choosing import PICKS, Pick
 from sentinode.explain.explaining import How, chosen_patches, described, said_of
@@ -57,12 +64,10 @@ def follow(
         Columns id, run, label, probability, predicted, outcome, one row for each patch and run.
 
     Raises:
-        InputError: Two runs have one name, and as of what it calls.
+        InputError: A run is given twice, and as of what it calls.
     """
     how.check()
-    names = [run.folder.name for run in runs]
-    if len(set(names)) < len(names):
-        raise InputError(f"two of the runs are called {max(names, key=names.count)}; rename one")
+    names = folder_names([run.folder for run in runs])
     compute = choose_compute(config.predict.device, "float32")
     with folder_lock(out), ExitStack() as stack, deterministic(compute):
         given = [Patches.of(run, path, config, stack, folds=folds) for run in runs]
@@ -70,7 +75,7 @@ def follow(
         ids = given[0].table["id"].iloc[rows]
         images = given[0].read(rows)
         parts, pictures, said = [], {}, {}
-        for run, patches in zip(runs, given, strict=True):
+        for name, run, patches in zip(names, runs, given, strict=True):
             explainer = Explainer.of(
                 run.load(),
                 run.spec,
@@ -80,39 +85,38 @@ def follow(
                 direction=how.direction,
                 baseline=how.baseline,
             )
-            parts.append(_said(run, patches, ids, how.threshold))
+            parts.append(_said(name, run, patches, ids, how.threshold))
             maps = explainer.maps(images)
-            pictures[run.folder.name] = [png_uri(coloured(m, how.percentile)) for m in maps]
-            said[run.folder.name] = said_of(explainer, how)
+            pictures[name] = [png_uri(coloured(m, how.percentile)) for m in maps]
+            said[name] = said_of(explainer, how)
         table = pd.concat(parts, ignore_index=True)
         with atomic_path(out / "examples.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.5f")
-        write_json(out / "examples.json", _note(runs, how, chosen, said, table))
+        inputs = {name: run.weights_hash for name, run in zip(names, runs, strict=True)}
+        write_json(out / "examples.json", _note(inputs, how, chosen, said, table))
         write_text(out / EXAMPLES_PAGE, _page(table, images, pictures, how, chosen, said))
         return table
 
 
-def _said(run: Run, patches: Patches, ids: pd.Series[str], threshold: float) -> pd.DataFrame:
+def _said(
+    name: str, run: Run, patches: Patches, ids: pd.Series[str], threshold: float
+) -> pd.DataFrame:
     found = patches.table.set_index("id").reindex(ids).reset_index()
     if found["probability"].isna().any():
         missing = found["id"][found["probability"].isna()].iloc[0]
         raise InputError(f"{run.folder} has no prediction of {missing!r}; its folds differ")
-    made = described(found, ["followed"] * len(found), threshold).assign(run=run.folder.name)
+    made = described(found, ["followed"] * len(found), threshold).assign(run=name)
     return made[["id", "run", "label", "probability", "predicted", "outcome"]]
 
 
 def _note(
-    runs: Sequence[Run], how: How, chosen: str, said: dict[str, str], table: pd.DataFrame
+    inputs: dict[str, str], how: How, chosen: str, said: dict[str, str], table: pd.DataFrame
 ) -> dict[str, Any]:
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     for row in rows:
         row["probability"] = round(float(row["probability"]), 6)
         row["label"] = None if row["label"] is None else int(row["label"])
-    made = provenance(
-        "examples",
-        config=asdict(how),
-        inputs={run.folder.name: run.weights_hash for run in runs},
-    )
+    made = provenance("examples", config=asdict(how), inputs=inputs)
     return {
         "notice": RESEARCH_USE_ONLY,
         "patches": chosen,
