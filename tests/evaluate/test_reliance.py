@@ -154,6 +154,29 @@ def test_patches_that_look_shifted_are_a_warning():
     assert not any(w.startswith("The normal patches reported") for w in warnings)
 
 
+def of_unlike_slides(seed, moved=0.0):
+    """Thirty slides of 100 patches, half of them of fold valid; each slide has its own logit."""
+    rng = np.random.default_rng(seed)
+    slide = np.arange(3000) // 100
+    label = (rng.random(3000) < 0.5).astype(int)
+    logit = rng.normal(2 * label - 1, 1.2) + rng.normal(0, 1, 30)[slide] - moved * (slide >= 15)
+    frame = pd.DataFrame({"id": [f"x{i}" for i in range(3000)], "label": label, "logit": logit})
+    names = [f"s{i}" for i in slide]
+    return frame.assign(slide=names, fold=np.where(slide < 15, "valid", "test"))
+
+
+def test_slides_that_differ_among_themselves_are_no_shift():
+    quick = EvaluateConfig(resamples=100, examples=0, coverages=(0.9,))
+
+    def shifted(frame):
+        return any("look shifted" in w for w in report_of(frame, config=quick).warnings)
+
+    seeds = range(12)
+    assert sum(shifted(of_unlike_slides(seed).drop(columns="slide")) for seed in seeds) >= 2
+    assert not any(shifted(of_unlike_slides(seed)) for seed in seeds)
+    assert shifted(of_unlike_slides(0, moved=2.5))
+
+
 def test_another_share_of_tumour_is_no_shift():
     frame = frame_of(9000)
     rare = (frame["fold"] == "test") & (frame["label"] == 1) & (np.arange(9000) % 4 > 0)
@@ -203,3 +226,5 @@ def test_a_set_that_falls_short_is_told_of():
     (said,) = conformal_cautions(found, (300, 300), 0.95)
     assert "90% hold 80.0% (at most 82.0%)" in said
     assert not conformal_cautions(found, (3, 3), 0.95)  # fitted on next to nothing
+    assert conformal_cautions(found, (300, 300), 0.95, (20, 20))
+    assert not conformal_cautions(found, (300, 300), 0.95, (200, 3))  # nor on three slides

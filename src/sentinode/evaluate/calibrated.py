@@ -15,7 +15,7 @@ from scipy.stats import ks_2samp, norm, rankdata
 from sentinode.evaluate.rows import counted
 from sentinode.evaluate.scores import Scored, calibration_figures, reliability_of
 from sentinode.evaluate.wording import asked_share
-from sentinode.metrics import BoolArray, FloatArray, roc_auc
+from sentinode.metrics import BoolArray, FloatArray, IntArray, roc_auc, shift_p_value
 from sentinode.tables import Conformal, ConformalRow, Figure, Uncalibrated
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
 LEAST_DIFFERENCE = 1e-3
 SHIFTED = 0.15
 CERTAIN = 0.001
+CERTAIN_OVER_SLIDES = 0.01  # which a few slides can reach, by the permutations there are
 SLOPE_OFF = 0.1
 LARGE_OFF = 0.2
 FEWEST = 50
@@ -131,41 +132,64 @@ def saturation_cautions(reported: pd.DataFrame, rows: Scored) -> list[str]:
     ]
 
 
-def shift_cautions(rows: Scored, valid: tuple[BoolArray, FloatArray]) -> list[str]:
+def shift_cautions(
+    rows: Scored,
+    valid: tuple[BoolArray, FloatArray],
+    slides: tuple[IntArray, IntArray] | None = None,
+    seed: int = 0,
+) -> list[str]:
     """Say for which class the reported patches score otherwise than the validation patches.
 
     By the two-sample Kolmogorov-Smirnov distance within a class, so that another share of tumour
-    is no shift.
+    is no shift. Where slides are known they are what is judged, since patches of one resemble each
+    other.
+
+    Args:
+        rows: The reported rows.
+        valid: Labels and probabilities of the validation rows.
+        slides: Codes of the slides of the reported and of the validation rows, None where they
+            are not all known.
+        seed: Of the permutations of slides.
     """
     said = []
     for name, label in (("tumour", True), ("normal", False)):
-        here = rows.probabilities[rows.labels == label]
-        there = valid[1][valid[0] == label]
+        of, among = rows.labels == label, valid[0] == label
+        here, there = rows.probabilities[of], valid[1][among]
         if min(len(here), len(there)) < FEWEST:
             continue
         found = ks_2samp(there, here)
-        if found.statistic >= SHIFTED and found.pvalue < CERTAIN:
-            said.append(
-                f"The {name} patches reported look shifted: their probabilities differ from those "
-                f"of the validation patches by {found.statistic:.2f} (Kolmogorov-Smirnov), median "
-                f"{np.median(here):.2f} in place of {np.median(there):.2f}; the threshold and any "
-                "calibration come from the latter."
-            )
+        if not (found.statistic >= SHIFTED and found.pvalue < CERTAIN):
+            continue
+        if slides is not None:
+            units = slides[0][of], slides[1][among]
+            if shift_p_value(here, there, *units, seed=seed) > CERTAIN_OVER_SLIDES:
+                continue
+        said.append(
+            f"The {name} patches reported look shifted: their probabilities differ from those "
+            f"of the validation patches by {found.statistic:.2f} (Kolmogorov-Smirnov), median "
+            f"{np.median(here):.2f} in place of {np.median(there):.2f}; the threshold and any "
+            "calibration come from the latter."
+        )
     return said
 
 
 def conformal_cautions(
-    found: Conformal | None, fitted: tuple[int, int], confidence: float
+    found: Conformal | None,
+    fitted: tuple[int, int],
+    confidence: float,
+    slides: tuple[int, int] | None = None,
 ) -> list[str]:
     """Say which stated coverages do not hold, on the whole or by class.
 
     What chance explains is not told of: of the patches they are checked on, of those they are
-    fitted on (the coverage of fitted sets varies as a Beta; Vovk, 2012), and of many coverages.
+    fitted on (the coverage of fitted sets varies as a Beta; Vovk, 2012, and by the slides they are
+    of as that of the others does), and of many coverages.
 
     Args:
         found: The sets.
         fitted: Normal and tumour patches that they are fitted on.
         confidence: Of the intervals.
+        slides: Number of slides they are checked and fitted on, None where these are not known.
     """
     rows = found.rows if found is not None else ()
     far = float(norm.ppf(1 - (1 - confidence) / 2 / max(1, len(rows))))
@@ -176,7 +200,10 @@ def conformal_cautions(
             return False
         n = min(fitted) if row.by_class else sum(fitted)
         of_fit = math.sqrt(row.stated * (1 - row.stated) / (n + 2))
-        error = math.hypot((row.held.high - row.held.value) / near, of_fit)
+        of_check = (row.held.high - row.held.value) / near
+        if slides is not None:
+            of_fit = max(of_fit, of_check * math.sqrt(slides[0] / slides[1]))
+        error = math.hypot(of_check, of_fit)
         return row.held.value + far * error < row.stated
 
     said = []

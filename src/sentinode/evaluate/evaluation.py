@@ -30,6 +30,7 @@ from sentinode.metrics import (
     CurvePoints,
     Draws,
     FloatArray,
+    IntArray,
     Ranking,
     bootstrap,
     choose_threshold,
@@ -93,6 +94,7 @@ def evaluate(
     rows = rows_of(frame, selection)
     scored, unit_said = _scored(reported, config)
     valid = _arrays(frame[selection.valid])
+    slides = _slides(reported, frame[selection.valid])
     threshold, rule, said = _threshold(valid, config)
     reliance = Reliance.of(scored, threshold, valid, config.coverages, config.seed)
     draws = _draws(scored, {"chosen": threshold, "half": 0.5}, reliance, config)
@@ -114,9 +116,11 @@ def evaluate(
         warnings=(
             *cautions(rows, scored.n_units, scored.unit, own_split, missing),
             *saturation_cautions(reported, scored),
-            *shift_cautions(scored, valid),
+            *shift_cautions(scored, valid, slides, config.seed),
             *calibration_cautions(before, overall, rows.fold, elsewhere=own_split is not split),
-            *conformal_cautions(conformal, reliance.fitted, config.confidence),
+            *conformal_cautions(
+                conformal, reliance.fitted, config.confidence, _counts(slides, valid, scored)
+            ),
         ),
         rows=rows,
         unit=scored.unit,
@@ -166,6 +170,24 @@ def _scored(reported: pd.DataFrame, config: EvaluateConfig) -> tuple[Scored, str
 def _arrays(rows: pd.DataFrame) -> tuple[BoolArray, FloatArray]:
     """Return labels and probabilities of labelled rows, (M,) each."""
     return (rows["label"] == 1).to_numpy(bool), rows["probability"].to_numpy("float64")
+
+
+def _slides(reported: pd.DataFrame, valid: pd.DataFrame) -> tuple[IntArray, IntArray] | None:
+    """Return the codes of their slides, None where one is not known or there are no such rows."""
+    if not len(valid) or reported["slide"].isna().any() or valid["slide"].isna().any():
+        return None
+    here, there = (pd.factorize(rows["slide"])[0].astype(np.int64) for rows in (reported, valid))
+    return here, there
+
+
+def _counts(
+    slides: tuple[IntArray, IntArray] | None, valid: tuple[BoolArray, FloatArray], scored: Scored
+) -> tuple[int, int] | None:
+    """Return how many slides conformal sets are checked and fitted on, None where not known."""
+    if slides is not None:
+        return int(slides[0].max()) + 1, int(slides[1].max()) + 1
+    halves = scored.unit == "slides" and not len(valid[0])
+    return (scored.n_units, scored.n_units) if halves else None
 
 
 def _draws(

@@ -55,6 +55,7 @@ from sentinode.metrics.ranking import (
     roc_auc,
     roc_curve,
 )
+from sentinode.metrics.shift import shift_p_value
 from sentinode.metrics.thresholds import ThresholdRule, choose_threshold
 
 __all__ = [
@@ -119,6 +120,7 @@ __all__ = [
     "risk_coverage",
     "roc_auc",
     "roc_curve",
+    "shift_p_value",
     "spread",
     "two_sided",
 ]
