@@ -14,7 +14,7 @@ from sentinode.cli.examples import examples_command
 from sentinode.cli.features import features_command
 from sentinode.config import Config
 from sentinode.errors import InputError
-from sentinode.explain import How, follow
+from sentinode.explain import How, draw_inside, explain, follow
 from sentinode.explain.filters import kernels_of
 from sentinode.models import ModelSpec, Run, new_network
 from sentinode.models.nodenet import nodenet
@@ -79,6 +79,33 @@ def test_filters_and_feature_maps(run: Run, packed: PackedSet, tmp_path: Path) -
     assert len(maps) == 12  # two blocks of conv, relu, norm, conv, relu, pool
     with Image.open(folder / maps[0]) as figure:
         assert figure.width == 1050
+
+
+def test_nothing_of_an_earlier_run_stays_beside_pictures(
+    run: Run, packed: PackedSet, tmp_path: Path
+) -> None:
+    def pictures() -> set[str]:
+        return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")}
+
+    explain(run, packed.folder, Config(), tmp_path, How(), picks=["certain"], count=3)
+    draw_inside(run, packed.folder, Config(), tmp_path, count=2)
+    features = tmp_path / "features"
+    own = [tmp_path / "panels" / "mine.png", features / "mine" / "00-a.png", features / "mine.txt"]
+    for path in own:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    for path in ("filters/filters-09-gone.png", "features/000-gone/00-layer.png"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    explain(run, packed.folder, Config(), tmp_path, How(), picks=["uncertain"], count=2)
+    drawn = draw_inside(run, packed.folder, Config(), tmp_path, picks=["uncertain"], count=1)
+    assert all(path.exists() for path in own)
+    kept = [path for path in own if path.suffix == ".png"]
+    written = {str(path.relative_to(tmp_path)) for path in (*drawn.filters, *drawn.maps, *kept)}
+    panels = {name for name in pictures() if name.startswith("panels/0")}
+    assert len(panels) == 2
+    assert pictures() == written | panels
+    assert len([path for path in features.iterdir() if path.is_dir()]) == 2  # one of them "mine"
 
 
 def test_kernels_of_an_orbit_are_given_once() -> None:

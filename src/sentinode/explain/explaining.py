@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ __all__ = [
     "explain",
     "file_name",
     "outcome",
+    "remove_earlier",
     "said_of",
 ]
 
@@ -241,6 +242,19 @@ def file_name(number: int, patch_id: str) -> str:
     return f"{number:03d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', patch_id).strip('-.')[-80:]}.png"
 
 
+def remove_earlier(found: Iterable[Path], own: str, kept: Collection[Path]) -> None:
+    """Remove pictures that an earlier run left in the same folder.
+
+    Args:
+        found: What lies there.
+        own: Pattern of the names that are ours; nothing else is touched.
+        kept: What is to be written again.
+    """
+    for path in sorted(found):
+        if re.fullmatch(own, path.name) and path not in kept:
+            path.unlink()
+
+
 def _drawn(explainer: Explainer, images: UInt8Array) -> FloatArray:
     parts = []
     with Progress("explain", len(images)) as progress:
@@ -287,9 +301,11 @@ def _note(run: Run, patches: Patches, how: How, config: Config) -> dict[str, Any
 
 def _write(out: Path, explained: Explained) -> None:
     table = explained.table
+    panels = [out / PANELS / file_name(i, str(name)) for i, name in enumerate(table["id"])]
+    remove_earlier((out / PANELS).glob("*.png"), r"\d{3,}-.*", panels)
     for i, row in enumerate(table.itertuples(index=False)):
         panels_png(
-            out / PANELS / file_name(i, str(row.id)),
+            panels[i],
             [(caption(row), explained.images[i], explained.maps[i])],
             title=f"{explained.model}: {explained.how.method}, for {explained.how.direction}",
             opacity=explained.how.opacity,

@@ -14,7 +14,13 @@ import torch
 from sentinode.config import Config
 from sentinode.core import Progress, folder_lock
 from sentinode.explain.choosing import Pick
-from sentinode.explain.explaining import caption, chosen_patches, described, file_name
+from sentinode.explain.explaining import (
+    caption,
+    chosen_patches,
+    described,
+    file_name,
+    remove_earlier,
+)
 from sentinode.explain.filters import kernels_of
 from sentinode.explain.hooks import outputs_of
 from sentinode.explain.layers import shapes_of
@@ -79,11 +85,12 @@ def draw_filters(explainer: Explainer, out: Path) -> list[Path]:
     The first convolution of a colour network is drawn in colour, each filter stretched to its own
     range; of the others every kernel of every filter is drawn, a row for each filter.
     """
-    written = []
-    for number, (name, kernels) in enumerate(kernels_of(explainer.network).items()):
+    found = kernels_of(explainer.network)
+    written = [out / f"filters-{number:02d}-{name}.png" for number, name in enumerate(found)]
+    remove_earlier(out.glob("*.png"), r"filters-\d{2,}-.*", written)
+    for number, (path, (name, kernels)) in enumerate(zip(written, found.items(), strict=True)):
         values = kernels.double().numpy()
         outputs, inputs, side, _ = values.shape
-        path = out / f"filters-{number:02d}-{name}.png"
         title = f"{explainer.spec.name}, {name}: {outputs} filters of {inputs}×{side}×{side}"
         if inputs == 3 and number == 0:
             low = values.min((1, 2, 3), keepdims=True)
@@ -94,7 +101,6 @@ def draw_filters(explainer: Explainer, out: Path) -> list[Path]:
             tiles = values.reshape(outputs * inputs, side, side)
             said = "a row for each filter, a tile for each channel that it takes"
             tiles_png(path, tiles, title=title, said=said, columns=inputs)
-        written.append(path)
     return written
 
 
@@ -111,7 +117,13 @@ def draw_feature_maps(
     """
     shapes = shapes_of(explainer.network, explainer.spec)
     names = [name for name, shape in shapes.items() if len(shape) == 3 and min(shape[1:]) > 1]
-    written = []
+    folders = [
+        out / file_name(i, str(getattr(row, "id", i))).removesuffix(".png")
+        for i, row in enumerate(rows)
+    ]
+    files = [f"{number:02d}-{name}.png" for number, name in enumerate(names)]
+    written = [folder / file for folder in folders for file in files]
+    _remove_earlier_maps(out, written)
     with (
         Progress("feature maps", len(images) * len(names), "figures") as progress,
         torch.no_grad(),
@@ -119,13 +131,17 @@ def draw_feature_maps(
     ):
         for i, row in enumerate(rows):
             explainer.network(explainer.inputs(images[i : i + 1]))
-            folder = out / file_name(i, str(getattr(row, "id", i))).removesuffix(".png")
             for number, name in enumerate(names):
                 values = held[name][0].cpu().double().numpy()
                 channels, height, width = values.shape
-                path = folder / f"{number:02d}-{name}.png"
                 said = f"{name}: {channels} channels of {height}×{width}"
-                tiles_png(path, values, title=caption(row), said=said)
-                written.append(path)
+                tiles_png(folders[i] / files[number], values, title=caption(row), said=said)
                 progress.advance()
     return written
+
+
+def _remove_earlier_maps(out: Path, kept: Sequence[Path]) -> None:
+    for folder in out.glob("[0-9][0-9][0-9]*-*"):
+        remove_earlier(folder.glob("*.png"), r"\d{2,}-.*", kept)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
