@@ -75,11 +75,10 @@ def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float
 def _check_numbers(table: pd.DataFrame, key: str, path: Path) -> None:
     """Refuse a column with numbers and something else, which would not be read as scores."""
     for column in table.drop(columns=key).select_dtypes(exclude="number"):
-        given = table[column].dropna()
-        numbers = pd.to_numeric(given, errors="coerce").notna()
-        if numbers.any() and not numbers.all():
-            row = numbers.idxmin()
+        values = table[column]
+        wrong = values.notna() & pd.to_numeric(values, errors="coerce").isna()
+        if wrong.any() and wrong.sum() < values.notna().sum():
             raise InputError(
-                f"{path}: {column} of {table[key][row]!r} is {given[row]!r}; expected numbers, or "
-                "nothing where there is no score"
+                f"{path}: {column} of {table[key][wrong].iloc[0]!r} is {values[wrong].iloc[0]!r}; "
+                "expected numbers, or nothing where there is no score"
             )
