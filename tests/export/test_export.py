@@ -102,6 +102,22 @@ def test_torchscript_needs_nothing_of_this_package(
     assert np.allclose(found.numpy(), expected, atol=5e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("torchscript", "model"), ("wsinfer", "torchscript_model")]
+)
+def test_torchscript_refuses_patches_of_another_size(
+    exported: Exported, kind: str, name: str
+) -> None:
+    module = torch.jit.load(str(of(exported, kind) / f"{name}.pt"))
+    shape = [SIDE, SIDE, 3] if kind == "torchscript" else [3, SIDE, SIDE]
+    kept = torch.zeros(2, *shape, dtype=torch.uint8)
+    assert len(module(kept)) == 2
+    wrong = [2 * SIDE if side == SIDE else side for side in shape]
+    for other in (torch.zeros(2, *wrong, dtype=torch.uint8), kept[0], kept.flatten(1)):
+        with pytest.raises(torch.jit.Error, match=re.escape(f"expected patches of shape {shape}")):
+            module(other)
+
+
 def test_the_softmax_of_wsinfer_gives_the_calibrated_probability(
     run: Run, exported: Exported, packed: PackedSet
 ) -> None:

@@ -101,8 +101,23 @@ def openvino_model(model: Any) -> Any:
     return openvino().Core().read_model(model.SerializeToString())
 
 
+class _Sized(nn.Module):
+    """A traced module that refuses patches of another shape, of which it would make nonsense."""
+
+    def __init__(self, traced: nn.Module, shape: list[int]) -> None:
+        super().__init__()
+        self.traced = traced
+        self.shape = shape
+
+    def forward(self, patches: Tensor) -> Tensor:
+        if list(patches.shape[1:]) != self.shape:
+            raise ValueError(f"expected patches of shape {self.shape}, got {patches.shape[1:]}")
+        logits: Tensor = self.traced(patches)
+        return logits
+
+
 def save_script(module: nn.Module, example: Tensor, path: Path) -> None:
-    """Write a module as TorchScript, for any number of patches at once.
+    """Write a module as TorchScript, for any number of patches of the example's size at once.
 
     Args:
         module: In evaluation mode.
@@ -113,8 +128,9 @@ def save_script(module: nn.Module, example: Tensor, path: Path) -> None:
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             module, (example,), check_trace=False
         )
+        sized = torch.jit.script(_Sized(traced, list(example.shape[1:])).eval())
         buffer = io.BytesIO()
-        torch.jit.save(torch.jit.freeze(traced), buffer)
+        torch.jit.save(torch.jit.freeze(sized), buffer)
     _without_sources(buffer, path)
 
 
