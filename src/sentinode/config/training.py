@@ -143,7 +143,10 @@ class TrainConfig(Section):
         "auto", description="auto takes bfloat16 where the processor computes in it, else float32."
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes."
+        0,
+        ge=0,
+        le=1024,
+        description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes.",
     )
     log: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
         (),
