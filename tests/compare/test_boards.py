@@ -45,5 +45,8 @@ def test_a_score_that_is_no_number_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text("name,public,private,day\ngood,0.8,0.7,Monday\nbad,0.7,pending,Friday\n")
     with pytest.raises(InputError, match="private of 'bad' is 'pending'; expected numbers"):
         read_boards(path, ["good", "bad"])
-    path.write_text("name,public,day\ngood,0.8,Monday\nbad,0.7,Friday\n")
+    path.write_text('name,public,private\ngood,0.8,"0,91"\nbad,0.7,"0,85"\n')
+    with pytest.raises(InputError, match="private of 'good' is '0,91'; expected numbers"):
+        read_boards(path, ["good", "bad"])
+    path.write_text("name,public,day\ngood,0.8,Monday\nbad,0.7,4\n")
     assert read_boards(path, ["good", "bad"]) == {"good": {"public": 0.8}, "bad": {"public": 0.7}}

@@ -45,6 +45,7 @@ def test_labels_as_people_write_them(tmp_path: Path) -> None:
         ("id,label\na000,2\na001,3\na002,1\n", "2 of 3 labels are not 0 or 1"),
         ("id,label\na000,0\n,1\n", "line 3 has no id"),
         ("id,label ,label\na000,0,1\n", "column 'label' stands twice"),
+        ("id,label,label\na000,0,1\n", "column 'label' stands twice"),
         ("id,label\nb000,1\n", "none of the 20 images"),
     ],
 )

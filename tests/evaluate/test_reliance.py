@@ -177,6 +177,13 @@ def test_slides_that_differ_among_themselves_are_no_shift():
     assert shifted(of_unlike_slides(0, moved=2.5))
 
 
+def test_a_shift_between_too_few_slides_may_be_chance():
+    frame = of_unlike_slides(0, moved=4).set_index("slide").loc[["s0", "s1", "s20", "s21"]]
+    said = [w for w in report_of(frame.reset_index()).warnings if "look shifted" in w]
+    assert said
+    assert all("whether it is chance, 2 and 2 slides are too few to say" in w for w in said)
+
+
 def test_another_share_of_tumour_is_no_shift():
     frame = frame_of(9000)
     rare = (frame["fold"] == "test") & (frame["label"] == 1) & (np.arange(9000) % 4 > 0)

@@ -150,7 +150,7 @@ def test_values_of_a_mask(tmp_path: Path) -> None:
     assert truth.notices == ()
     assert not truth.tumour(Box(0, 0, 10, 10)).any()
     assert truth.notices == (
-        "holds none of the values that mean tumour, but 1, 2: counts as normal",
+        "holds where it was read none of the values that mean tumour, but 1, 2: counts as normal",
     )
     truth = open_truth(path, (10, 10), Reading(mask_values=(2, 255)))
     truth.tumour(Box(0, 0, 5, 5))

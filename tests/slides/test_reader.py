@@ -167,6 +167,17 @@ def test_transparency_of_a_tiff_shows_glass(tmp_path: Path, kind: str, how: dict
         seen = slide.read(0, 0, 80, 60, 1.0)
     expected = image if kind == "unspecified" else image * share + GLASS * (1 - share)
     assert np.abs(seen - expected).max() <= 1
+    pixels[..., 3] = 0  # as programs write it that know of no opacity
+    tifffile.imwrite(
+        path,
+        np.moveaxis(pixels, 2, 0) if "planarconfig" in how else pixels,
+        photometric="rgb",
+        extrasamples=[kind],
+        metadata={"axes": axes},
+        **how,
+    )
+    with Slide(path, mpp=1.0) as slide:
+        assert np.array_equal(slide.read(0, 0, 80, 60, 1.0), pixels[..., :3])
 
 
 def test_a_png_with_more_text_than_pillow_takes(tmp_path: Path) -> None:
@@ -328,7 +339,9 @@ def test_other_colours_are_not_taken_for_rgb(
     image = np.repeat(picture(64, 64)[..., :1], channels, 2)
     written = np.moveaxis(image, 2, 0) if "planarconfig" in how else image
     tifffile.imwrite(path, written, photometric=photometric, **per_cm(0.5), **how)
-    with pytest.raises(InputError, match=f"of the kind {photometric.upper()}, expected RGB or gra"):
+    with pytest.raises(
+        InputError, match=f"of the kind {photometric.upper()}, expected RGB of uint8"
+    ):
         Slide(path)
 
 

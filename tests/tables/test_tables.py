@@ -181,8 +181,9 @@ def test_numbers_whose_order_a_probability_loses_are_refused(column: str) -> Non
     table = pd.DataFrame({"id": [f"p{i}" for i in range(400)], column: given})
     with pytest.raises(InputError, match=f"the order of '{column}' .* is lost"):
         Predictions.make(table, {})
-    few = table.assign(**{column: np.where(np.arange(400) < 20, given, 0.5)})
-    assert (Predictions.make(few, {}).frame["probability"] == 1).sum() == 20
+    some = table.assign(**{column: np.where(np.arange(400) < 100, given, np.arange(400) / 500)})
+    assert (Predictions.make(some, {}).frame["probability"] == 1).sum() == 100
+    assert len(Predictions.make(table[:3], {}).frame) == 3
     both = table.assign(probability=1.0, logit=logits)  # as a network's own calibration gives it
     assert len(Predictions.make(both, {}).frame) == 400
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from sentinode.errors import CheckpointError, DiskFullError, InputError
 from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
+from sentinode.train.state import _moments, _restore_moments
 
 SAME = ("spec.json", "model.safetensors", "history.csv", "config.toml")
 
@@ -193,7 +195,13 @@ def _of_another_network(tensors: dict[str, torch.Tensor]) -> None:
     ],
 )
 def test_a_state_with_right_checksums_and_wrong_content_is_refused(
-    packed: PackedSet, split: Split, quick: Config, tmp_path: Path, harm: Any, said: str
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    whole: Run,
+    tmp_path: Path,
+    harm: Any,
+    said: str,
 ) -> None:
     out = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
@@ -213,6 +221,7 @@ def test_a_state_with_right_checksums_and_wrong_content_is_refused(
         train(packed, split, quick, out, spec=tiny_spec())
     assert said in str(caught.value)
     assert not (out / "run.json").exists()
+    assert_same(train(packed, split, quick, out, spec=tiny_spec(), force=True), whole)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": NaN, "check": ""}', "[]", "\xff"])
@@ -250,9 +259,33 @@ def test_a_configuration_of_others_is_not_overwritten(
     with pytest.raises(InputError, match=r"config\.toml is of no run and would be overwritten"):
         train(packed, split, quick, out, spec=tiny_spec())
     assert "as we always do" in (out / "config.toml").read_text()
-    # what a run killed at its very start leaves where another one is started over
-    (out / "config.toml").write_bytes((whole.folder / "config.toml").read_bytes())
+
+
+def test_a_run_of_an_earlier_version_is_started_over(
+    packed: PackedSet, split: Split, quick: Config, whole: Run, tmp_path: Path
+) -> None:
+    out = shutil.copytree(whole.folder, tmp_path / "run")
+    (out / "config.toml").write_text("[train]  # its keys were fewer\nepochs = 3\n")
+    with pytest.MonkeyPatch.context() as patch:
+        stop = failing(sentinode.train.loop.step_seed, 1, KeyboardInterrupt())
+        patch.setattr(sentinode.train.loop, "step_seed", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, quick, out, spec=tiny_spec(), force=True)
     assert_same(train(packed, split, quick, out, spec=tiny_spec()), whole)
+
+
+def test_a_training_goes_on_whose_network_has_weights_that_nothing_uses() -> None:
+    def with_unused() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        network = torch.nn.ModuleList([torch.nn.Linear(2, 1), torch.nn.Linear(3, 1)])
+        return network, torch.optim.AdamW(network.parameters())
+
+    network, optimizer = with_unused()
+    network[0](torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    stored = _moments(optimizer)
+    _, again = with_unused()
+    _restore_moments(again, stored)
+    assert _moments(again).keys() == stored.keys()
 
 
 RECIPES = {

@@ -73,11 +73,15 @@ def read_boards(path: Path, names: Collection[str]) -> dict[str, dict[str, float
 
 
 def _check_numbers(table: pd.DataFrame, key: str, path: Path) -> None:
-    """Refuse a column with numbers and something else, which would not be read as scores."""
+    """Refuse a column of scores with something else in it, which would not be read as scores.
+
+    It is one by its name, or where most of it is numbers.
+    """
     for column in table.drop(columns=key).select_dtypes(exclude="number"):
         values = table[column]
         wrong = values.notna() & pd.to_numeric(values, errors="coerce").isna()
-        if wrong.any() and wrong.sum() < values.notna().sum():
+        of_scores = str(column).casefold() in SCORES.values()
+        if wrong.any() and (of_scores or 2 * wrong.sum() < values.notna().sum()):
             raise InputError(
                 f"{path}: {column} of {table[key][wrong].iloc[0]!r} is {values[wrong].iloc[0]!r}; "
                 "expected numbers, or nothing where there is no score"

@@ -42,6 +42,11 @@ _COLUMNS = {"wsi": "slide", "coord_x": "x", "coord_y": "y", "center": "centre"}
 LARGEST_WHOLE = 2**53
 """From here on floating-point numbers no longer have every whole one."""
 
+READING: dict[str, Any] = {
+    "dtype": "string",
+    "encoding": "utf-8-sig",
+    "skipinitialspace": True,
+}
 _TRUTH = {"false": "0", "true": "1"}
 
 
@@ -53,15 +58,17 @@ def read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
         InputError: It is no CSV, or a needed column is missing or stands twice.
     """
     try:
-        frame = pd.read_csv(path, dtype="string", encoding="utf-8-sig", skipinitialspace=True)
+        frame: pd.DataFrame = pd.read_csv(path, **READING)
+        head = pd.read_csv(path, **READING, header=None, nrows=1)  # where no name is changed
     except FileNotFoundError as error:
         raise MissingInputError(f"no file {path}") from error
     except (ValueError, OSError, EOFError, zlib.error) as error:  # of the text, or its gzip
         raise InputError(f"{path}: expected a CSV with a header, {error}") from error
     frame.columns = [str(name).strip() for name in frame.columns]
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise InputError(f"{path}: column {twice[0]!r} stands twice; keep one of them")
+    names = head.iloc[0].dropna().str.strip()
+    if names.duplicated().any():
+        twice = names[names.duplicated()].iloc[0]
+        raise InputError(f"{path}: column {twice!r} stands twice; keep one of them")
     missing = [name for name in needed if name not in frame]
     if missing:
         raise InputError(

@@ -29,7 +29,8 @@ __all__ = [
 LEAST_DIFFERENCE = 1e-3
 SHIFTED = 0.15
 CERTAIN = 0.001
-CERTAIN_OVER_SLIDES = 0.01  # which a few slides can reach, by the permutations there are
+CERTAIN_OVER_SLIDES = 0.01
+FEWEST_DEALS = 400  # of slides over both sides, with fewer of which chance cannot be left out
 SLOPE_OFF = 0.1
 LARGE_OFF = 0.2
 FEWEST = 50
@@ -160,15 +161,19 @@ def shift_cautions(
         found = ks_2samp(there, here)
         if not (found.statistic >= SHIFTED and found.pvalue < CERTAIN):
             continue
+        few = ""
         if slides is not None:
             units = slides[0][of], slides[1][among]
-            if shift_p_value(here, there, *units, seed=seed) > CERTAIN_OVER_SLIDES:
+            sides = [len(np.unique(side)) for side in units]
+            if math.comb(sum(sides), sides[0]) < FEWEST_DEALS:
+                few = f"; whether it is chance, {sides[0]} and {sides[1]} slides are too few to say"
+            elif shift_p_value(here, there, *units, seed=seed) > CERTAIN_OVER_SLIDES:
                 continue
         said.append(
             f"The {name} patches reported look shifted: their probabilities differ from those "
             f"of the validation patches by {found.statistic:.2f} (Kolmogorov-Smirnov), median "
             f"{np.median(here):.2f} in place of {np.median(there):.2f}; the threshold and any "
-            "calibration come from the latter."
+            f"calibration come from the latter{few}."
         )
     return said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -141,7 +142,8 @@ def draw_feature_maps(
 
 
 def _remove_earlier_maps(out: Path, kept: Sequence[Path]) -> None:
-    for folder in out.glob("[0-9][0-9][0-9]*-*"):
-        remove_earlier(folder.glob("*.png"), r"\d{2,}-.*", kept)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    for folder in out.glob("[0-9]*-*"):
+        if re.fullmatch(r"\d{3,}-.*", folder.name) and (pictures := [*folder.glob("*.png")]):
+            remove_earlier(pictures, r"\d{2,}-.*", kept)
+            if not any(folder.iterdir()):
+                folder.rmdir()

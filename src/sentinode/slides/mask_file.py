@@ -102,7 +102,10 @@ class MaskImage(Truth):
         some = ", ".join(map(str, others[:6]))
         if self._values:
             strange = others and self._seen.isdisjoint(self._values)
-            said = f"holds none of the values that mean tumour, but {some}: counts as normal"
+            said = (
+                "holds where it was read none of the values that mean tumour, but "
+                f"{some}: counts as normal"
+            )
             self.notices = (said,) if strange else ()
             return np.isin(part, list(self._values))
         if len(others) > 1:

@@ -21,6 +21,7 @@ __all__ = ["TiffSlide", "decode_segment", "segments_of"]
 
 CACHE_BYTES = 192 << 20  # a row of tiles of a slide 100,000 px wide
 LARGEST_SEGMENT = 256 << 20
+OPACITY_ROWS = 512
 MULTIPLIED, APART = 1, 2  # ExtraSamples of an opacity by which colours were multiplied, or not
 JPEG = {6, 7, 34892, 33007}
 UM_PER_UNIT = {"INCH": 25_400.0, "CENTIMETER": 10_000.0, "MILLIMETER": 1_000.0, "MICROMETER": 1.0}
@@ -58,6 +59,7 @@ class TiffSlide(Backend):
         self.downsamples = tuple(width / w for w, _ in self.sizes)
         self._cache: OrderedDict[tuple[int, int, int], NDArray[Any] | None] = OrderedDict()
         self._cached, self._lock = 0, threading.Lock()
+        self._opacity: int | None = None
 
     def _check(self, path: Path, series: Any) -> None:
         page = self._levels[0][0]
@@ -77,8 +79,8 @@ class TiffSlide(Backend):
             if not _is_rgb_or_gray(one):
                 kind = tifffile.PHOTOMETRIC(one.photometric).name
                 raise InputError(
-                    f"{path} has colours of the kind {kind}, expected RGB or gray of uint8; export "
-                    "it as 8-bit RGB"
+                    f"{path} has colours of the kind {kind}, expected RGB of uint8; export it "
+                    "as 8-bit RGB"
                 )
             segments_of(one)
         _, rows, columns = segments_of(page)
@@ -107,8 +109,24 @@ class TiffSlide(Backend):
         planes = [self._page(level, i, (x0, y0, x1, y1)) for i in range(len(pages))]
         inside = planes[0] if len(planes) == 1 else np.concatenate(planes, 2)
         # one channel is repeated
-        region[y0 - y : y1 - y, x0 - x : x1 - x] = _over_glass(inside, pages[0].extrasamples)
+        region[y0 - y : y1 - y, x0 - x : x1 - x] = _over_glass(inside, self._kind_of_fourth())
         return region
+
+    def _kind_of_fourth(self) -> int:
+        """Return as what the fourth channel counts, 0 where it is no opacity, or shows nothing."""
+        if self._opacity is None:
+            page = self._levels[-1][0]
+            kind = page.extrasamples[0] if page.extrasamples else 0
+            known = page.samplesperpixel == 4 and kind in (MULTIPLIED, APART)
+            self._opacity = kind if known and self._shows_anything() else 0
+        return self._opacity
+
+    def _shows_anything(self) -> bool:
+        """Whether the coarsest level is opaque anywhere: some programs leave opacity at 0."""
+        width, height = self.sizes[-1]
+        step = min(segments_of(self._levels[-1][0])[1], OPACITY_ROWS)
+        bands = ((y, min(y + step, height)) for y in range(0, height, step))
+        return any(self._page(-1, 0, (0, y, width, to))[..., 3].any() for y, to in bands)
 
     def _page(self, level: int, number: int, box: tuple[int, int, int, int]) -> UInt8Array:
         """Return uint8 (y1 - y0, x1 - x0, S) of one page."""
@@ -171,13 +189,13 @@ def _is_rgb_or_gray(page: Any) -> bool:
     return page.photometric in (kinds.RGB, kinds.MINISBLACK, kinds.MINISWHITE)
 
 
-def _over_glass(pixels: UInt8Array, extra: tuple[int, ...]) -> UInt8Array:
+def _over_glass(pixels: UInt8Array, fourth: int) -> UInt8Array:
     """Return colours as they look over glass; a fourth channel that is no opacity is dropped."""
     colours = pixels[..., :3]
-    if pixels.shape[-1] < 4 or not extra or extra[0] not in (MULTIPLIED, APART):
+    if not fourth:
         return colours
     opacity = pixels[..., 3:].astype(np.uint16)
-    seen = colours if extra[0] == MULTIPLIED else (colours * opacity + 127) // 255
+    seen = colours if fourth == MULTIPLIED else (colours * opacity + 127) // 255
     glass = (GLASS * (255 - opacity) + 127) // 255
     return (seen + glass).clip(0, 255).astype(np.uint8)  # beyond 255 where they were not multiplied
 

@@ -31,7 +31,8 @@ PREDICTION_DTYPES: dict[str, str] = {
     "logit": "float32",
     "probability": "float32",  # of tumour in the centre, 0..1
 }
-MOST_TIED = 0.01
+MOST_TIED = 0.25  # of the pairs of rows, where half of the rows have one probability
+FEWEST = 50
 
 
 @final
@@ -152,7 +153,7 @@ def _check_order(frame: pd.DataFrame, column: str, probability: pd.Series[float]
     """Refuse numbers that differ and become one probability: nothing would rank them any more."""
     given = frame[column].to_numpy("float64")
     lost = _tied(probability.to_numpy()) - _tied(given)
-    if lost > MOST_TIED * len(given) * (len(given) - 1) / 2:
+    if len(given) >= FEWEST and lost > MOST_TIED * len(given) * (len(given) - 1) / 2:
         raise InputError(
             f"predictions: the order of {column!r} ({given.min():g} to {given.max():g}) is lost, "
             f"since {lost:,} pairs of rows differ in it and have one probability at float32's "

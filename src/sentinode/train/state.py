@@ -23,17 +23,29 @@ from sentinode.core import (
     write_json,
 )
 from sentinode.errors import CheckpointError, InputError
-from sentinode.models import Network, state_of
+from sentinode.models import Network, out_of_memory, state_of
 from sentinode.tables import HISTORY_COLUMNS
 from sentinode.train.average import MovingAverage
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
 
-__all__ = ["STATE_FILE", "TrainState", "read_state", "read_tensors", "remove_state"]
+__all__ = [
+    "STATE_FILE",
+    "StateError",
+    "TrainState",
+    "read_state",
+    "read_tensors",
+    "remove_state",
+]
 
 STATE_FILE = "state.json"
 TENSOR_FILES = "epoch-*.safetensors"
 NUMBERS = TypeAdapter(list[dict[str, FiniteFloat]], config=ConfigDict(strict=True))
+
+
+@final
+class StateError(CheckpointError):
+    """A training that was cut short cannot go on from what it left."""
 
 
 @final
@@ -75,7 +87,7 @@ class TrainState:
         Network, optimiser and average take the stored tensors, in place.
 
         Raises:
-            CheckpointError: A file is damaged.
+            StateError: A file is damaged, or of another training.
         """
         stored = self._ranks.agreed(self._stored)
         if stored is not None:
@@ -182,6 +194,8 @@ class TrainState:
                 average.network.load_state_dict(stored)
             _restore_moments(self._optimizer, _below("optimizer.", tensors))
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise
             raise _damaged(self._folder, f"it holds another thing ({first_line(error)})") from error
 
 
@@ -189,7 +203,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Read ``state.json``.
 
     Raises:
-        CheckpointError: It is damaged.
+        StateError: It is damaged.
     """
     try:
         values = read_json(folder / STATE_FILE)
@@ -206,7 +220,7 @@ def read_tensors(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
     """Read the tensors that ``state.json`` names.
 
     Raises:
-        CheckpointError: They are not there, damaged, or others.
+        StateError: They are not there, damaged, or others.
     """
     try:
         data = (folder / str(values.get("tensors"))).read_bytes()
@@ -229,8 +243,8 @@ def remove_state(folder: Path) -> None:
         folder.rmdir()
 
 
-def _damaged(folder: Path, why: str) -> CheckpointError:
-    return CheckpointError(
+def _damaged(folder: Path, why: str) -> StateError:
+    return StateError(
         f"the interrupted training in {folder.parent} cannot go on: {why}; start over with --force"
     )
 
@@ -279,7 +293,8 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _restore_moments(optimizer: torch.optim.Optimizer, stored: Mapping[str, Tensor]) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if {int(name.partition(".")[0]) for name in stored} != set(range(len(parameters))):
+    known = {int(name.partition(".")[0]) for name in stored}  # of weights that were ever changed
+    if not known <= set(range(len(parameters))) or (parameters and not known):
         raise ValueError("its optimiser is of other weights")
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in stored.items():

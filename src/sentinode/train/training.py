@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sentinode.config import Config, ModelConfig, load_config, resolved_toml
+from sentinode.config import Config, ModelConfig, resolved_toml
 from sentinode.core import (
     folder_lock,
     hash_file,
@@ -20,7 +20,7 @@ from sentinode.core import (
     provenance,
     write_text,
 )
-from sentinode.errors import CheckpointError, InputError, SentinodeError, TrainingError
+from sentinode.errors import InputError, TrainingError
 from sentinode.models import (
     CONFIG_FILE,
     ENCODER,
@@ -40,7 +40,14 @@ from sentinode.tables import HISTORY_COLUMNS, PackedSet, Split, write_history
 from sentinode.train.loop import fit
 from sentinode.train.plan import Plan, differences, make_plan
 from sentinode.train.ranks import Ranks
-from sentinode.train.state import STATE_FILE, TrainState, read_state, read_tensors, remove_state
+from sentinode.train.state import (
+    STATE_FILE,
+    StateError,
+    TrainState,
+    read_state,
+    read_tensors,
+    remove_state,
+)
 
 __all__ = ["CONFIG_FILE", "train"]
 
@@ -103,13 +110,31 @@ def train(
         gpus = [torch.cuda.current_device()] if plan.compute.device == "cuda" else []
         with torch.random.fork_rng(gpus), deterministic(plan.compute), large_memory_kept():
             try:
-                state = fit(packed, plan, out / STATE_FOLDER, ranks, after_epoch)
+                state = _fit(packed, plan, out / STATE_FOLDER, ranks, after_epoch, force)
             except RuntimeError as error:
                 plainly = _without_exact_form(error) or ranks.said_plainly(error)
                 if plainly is error:
                     raise
                 raise plainly from error
         return ranks.agreed(lambda: _finish(out, plan, config, state))
+
+
+def _fit(
+    packed: PackedSet,
+    plan: Plan,
+    folder: Path,
+    ranks: Ranks,
+    after_epoch: Callable[[Mapping[str, float]], None],
+    force: bool,
+) -> TrainState:
+    """Train; where forced, a state that cannot be gone on from is put away."""
+    try:
+        return fit(packed, plan, folder, ranks, after_epoch)
+    except StateError:
+        if not force:
+            raise
+    ranks.agreed(lambda: remove_state(folder))
+    return fit(packed, plan, folder, ranks, after_epoch)
 
 
 def _without_exact_form(error: RuntimeError) -> TrainingError | None:
@@ -153,20 +178,15 @@ def _make_way(out: Path, plan: Plan, force: bool) -> None:
         )
     if (out / RECORD_FILE).is_file():  # of a training that was killed when all was done
         remove_state(out / STATE_FOLDER)
-    elif stored is None and not _made_here(out / CONFIG_FILE):
+    elif stored is None and _holds_config_alone(out):
         raise InputError(
             f"{out / CONFIG_FILE} is of no run and would be overwritten; choose another --out"
         )
 
 
-def _made_here(config: Path) -> bool:
-    """Whether a configuration is none, or written out in full as that of a run is."""
-    if not config.exists():
-        return True
-    try:
-        return config.read_text(encoding="utf-8") == resolved_toml(load_config(config), SECTIONS)
-    except (SentinodeError, UnicodeDecodeError):
-        return False
+def _holds_config_alone(out: Path) -> bool:
+    """Whether a configuration lies there without weights, beside which every run's own lies."""
+    return (out / CONFIG_FILE).exists() and not (out / WEIGHTS_FILE).is_file()
 
 
 def _going_on(out: Path, plan: Plan) -> bool:
@@ -177,7 +197,7 @@ def _going_on(out: Path, plan: Plan) -> bool:
     try:
         values = read_state(state)
         read_tensors(state, values)
-    except CheckpointError:
+    except StateError:
         return False
     return not differences(plan.made_from, values["made_from"])
 
