@@ -269,7 +269,8 @@ def test_a_leaderboard_is_joined_by_run_or_group(experiments: Path, tmp_path: Pa
         ("name,public\ngod,0.8\n", "unknown run 'god'"),
         ("name,public\ngood,0.8\ngood,0.9\n", "stands more than once"),
         ("who,public\ngood,0.8\n", "expected a column name"),
-        ("name,public\ngood,high\n", "no column of scores"),
+        ("name,public\ngood,high\n", "public of 'good' is 'high'; expected numbers"),
+        ("name,day\ngood,Monday\n", "no column of scores"),
         ("name,public\ngood,0.8\nbad,inf\n", "a score of 'bad' is infinite"),
     ):
         boards.write_text(text)

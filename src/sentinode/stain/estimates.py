@@ -78,13 +78,18 @@ def vectors_of(density: Any, method: Method) -> Any:
     stained = above[:, 0, :] & above[:, 1, :] & above[:, 2, :]
     count = xp.sum(xp.astype(stained, density.dtype), axis=1)
     vectors = _macenko(density, stained, count)
-    if method == "vahadane":
+    known = (count >= LEAST_STAINED * density.shape[2]) & _apart(vectors)
+    if method == "vahadane":  # of one colour it would make two by the rounding of a processor
         vectors = _vahadane(density, stained, vectors)
-    cosine = xp.sum(vectors[:, 0, :] * vectors[:, 1, :], axis=-1)
-    known = (count >= LEAST_STAINED * density.shape[2]) & (
-        xp.abs(cosine) < 1 - LEAST_ANGLE**2 / 2  # nor may they point away from each other
-    )
+        known = known & _apart(vectors)
     return xp.where(known[:, None, None], vectors, float("nan") * xp.ones_like(vectors))
+
+
+def _apart(vectors: Any) -> Any:
+    """Tell which pairs (N, 2, 3) are two stains, neither alike nor pointing away."""
+    xp = array_namespace(vectors)
+    cosine = xp.sum(vectors[:, 0, :] * vectors[:, 1, :], axis=-1)
+    return xp.abs(cosine) < 1 - LEAST_ANGLE**2 / 2
 
 
 def _macenko(density: Any, stained: Any, count: Any) -> Any:
