@@ -75,7 +75,9 @@ def main() -> None:
     write_comparison(comparison, given.out / "compare", common_patches(candidates, packed))
     given.results.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
-        shutil.copyfile(given.out / "compare" / file, given.results / file)
+        (given.results / file).unlink(missing_ok=True)
+        if (given.out / "compare" / file).is_file():  # of one training there are no differences
+            shutil.copyfile(given.out / "compare" / file, given.results / file)
     print("\n".join((comparison.headline, *comparison.findings, *comparison.warnings)))
     print("\n".join(each.said for each in comparison.differences))
 
