@@ -180,12 +180,13 @@ def test_numbers_whose_order_a_probability_loses_are_refused(column: str) -> Non
     given = logits if column == "logit" else 1 - 10.0 ** -(8 + np.arange(400) / 100)
     table = pd.DataFrame({"id": [f"p{i}" for i in range(400)], column: given})
     with pytest.raises(InputError, match=f"the order of '{column}' .* is lost"):
-        Predictions.make(table, {})
+        Predictions.of_others(table, {})
     some = table.assign(**{column: np.where(np.arange(400) < 100, given, np.arange(400) / 500)})
-    assert (Predictions.make(some, {}).frame["probability"] == 1).sum() == 100
-    assert len(Predictions.make(table[:3], {}).frame) == 3
+    assert (Predictions.of_others(some, {}).frame["probability"] == 1).sum() == 100
+    assert len(Predictions.of_others(table[:3], {}).frame) == 3
     both = table.assign(probability=1.0, logit=logits)  # as a network's own calibration gives it
-    assert len(Predictions.make(both, {}).frame) == 400
+    assert len(Predictions.of_others(both, {}).frame) == 400
+    assert len(Predictions.make(table, {}).frame) == 400  # of one's own network
 
 
 def test_history(tmp_path: Path) -> None:

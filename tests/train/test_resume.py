@@ -68,6 +68,17 @@ def failing(real: Callable[..., Any], at: int, error: BaseException) -> Callable
     return call
 
 
+def interrupted(
+    packed: PackedSet, split: Split, config: Config, out: Path, at: int = 15, *, force: bool = False
+) -> None:
+    """Train until Ctrl-C in a step."""
+    with pytest.MonkeyPatch.context() as patch:
+        stop = failing(sentinode.train.loop.step_seed, at, KeyboardInterrupt())
+        patch.setattr(sentinode.train.loop, "step_seed", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, config, out, spec=tiny_spec(), force=force)
+
+
 @pytest.mark.parametrize(
     ("where", "name", "at"),
     [
@@ -140,11 +151,7 @@ def test_other_threads_are_said(
 ) -> None:
     config = load_config(None, [*QUICK, "train.threads=0"])
     before = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        stop = failing(sentinode.train.loop.step_seed, 15, KeyboardInterrupt())
-        patch.setattr(sentinode.train.loop, "step_seed", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(packed, split, config, tmp_path / "run", spec=tiny_spec())
+    interrupted(packed, split, config, tmp_path / "run")
     torch.set_num_threads(before + 1)
     try:
         train(packed, split, config, tmp_path / "run", spec=tiny_spec())
@@ -158,11 +165,7 @@ def test_a_damaged_state_is_refused_and_force_starts_over(
     packed: PackedSet, split: Split, quick: Config, whole: Run, tmp_path: Path, file: str
 ) -> None:
     out = tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        stop = failing(sentinode.train.loop.step_seed, 15, KeyboardInterrupt())
-        patch.setattr(sentinode.train.loop, "step_seed", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(packed, split, quick, out, spec=tiny_spec())
+    interrupted(packed, split, quick, out)
     path = out / "state" / file
     path.write_bytes(path.read_bytes().replace(b"0", b"1"))
     with pytest.raises(CheckpointError, match=r"cannot go on: .* start over with --force"):
@@ -204,11 +207,7 @@ def test_a_state_with_right_checksums_and_wrong_content_is_refused(
     said: str,
 ) -> None:
     out = tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        stop = failing(sentinode.train.loop.step_seed, 15, KeyboardInterrupt())
-        patch.setattr(sentinode.train.loop, "step_seed", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(packed, split, quick, out, spec=tiny_spec())
+    interrupted(packed, split, quick, out)
     values = read_json(out / "state/state.json")
     file = out / "state" / values["tensors"]
     tensors = load_file(file)
@@ -266,11 +265,7 @@ def test_a_run_of_an_earlier_version_is_started_over(
 ) -> None:
     out = shutil.copytree(whole.folder, tmp_path / "run")
     (out / "config.toml").write_text("[train]  # its keys were fewer\nepochs = 3\n")
-    with pytest.MonkeyPatch.context() as patch:
-        stop = failing(sentinode.train.loop.step_seed, 1, KeyboardInterrupt())
-        patch.setattr(sentinode.train.loop, "step_seed", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(packed, split, quick, out, spec=tiny_spec(), force=True)
+    interrupted(packed, split, quick, out, at=1, force=True)
     assert_same(train(packed, split, quick, out, spec=tiny_spec()), whole)
 
 

@@ -78,7 +78,7 @@ def read_predictions(
     frame, left_out = _usable(_named(frame, here, path), path)
     if left_out:
         note = note | {"left_out": {**note.get("left_out", {}), **left_out}}
-    return ReadPredictions(Predictions.make(frame, note), _centres(frame))
+    return ReadPredictions(Predictions.of_others(frame, note), _centres(frame))
 
 
 def read_labels(path: Path, names: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def _usable(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, dict[str, st
     """Return the rows with a usable number, and why the others are left out, by id."""
     column = "probability" if "probability" in frame else "logit"
     if "id" not in frame or column not in frame or not len(frame):
-        return frame, {}  # said by Predictions.make, or no row to be left out
+        return frame, {}  # said by Predictions.of_others, or no row to be left out
     try:
         values = pd.to_numeric(frame[column]).to_numpy("float64", na_value=np.nan)
     except (ValueError, TypeError) as error:

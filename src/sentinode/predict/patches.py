@@ -182,8 +182,6 @@ def _predicted(job: _Job, reading: Reading, table: pd.DataFrame, name: str) -> P
         shift = choice.calibration.shift(done.logits)
         known = {} if shift is None else {"shift": shift}
         note |= {"calibration": choice.calibration.summary() | known}
-    else:
-        found["probability"] = np.exp(-np.logaddexp(0.0, -done.logits.astype("float64")))
     return Predictions.make(found, note)
 
 

@@ -54,15 +54,13 @@ class Predictions:
 
         Raises:
             InputError: No id column, an id twice, neither logit nor probability, a value that is
-                no number or outside 0..1, a label that is not 0, 1 or null, a fold that is none,
-                or numbers so large that their order is lost in a probability.
+                no number or outside 0..1, a label that is not 0, 1 or null, or a fold that is none.
         """
         if "id" not in frame or not {"logit", "probability"} & set(frame.columns):
             raise InputError(
                 "predictions need the columns id and probability (or logit), "
                 f"got {', '.join(map(str, frame.columns)) or 'no columns'}"
             )
-        given = {"logit", "probability"} & set(frame.columns)
         frame = frame.copy()
         if "probability" not in frame:
             logit = _numbers(frame, "logit")
@@ -73,9 +71,21 @@ class Predictions:
         table = typed(frame, PREDICTION_DTYPES, "predictions")
         table["fold"] = _folds(table)
         _check(table)
-        if len(given) == 1:
-            _check_order(frame, given.pop(), table["probability"])
         return cls(table, note)
+
+    @classmethod
+    def of_others(cls, frame: pd.DataFrame, note: Mapping[str, Any]) -> Predictions:
+        """Check and type a table that may come from another program.
+
+        Raises:
+            InputError: As of :meth:`make`, or numbers so large that their order is lost in a
+                probability.
+        """
+        made = cls.make(frame, note)
+        given = {"logit", "probability"} & set(frame.columns)
+        if len(given) == 1:
+            _check_order(frame, given.pop(), made.frame["probability"])
+        return made
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
@@ -83,16 +93,16 @@ class Predictions:
 
         Raises:
             MissingInputError: There is no such file.
-            InputError: As of :meth:`make`, a damaged file, or a folder.
+            InputError: As of :meth:`of_others`, a damaged file, or a folder.
         """
         if path.suffix.lower() == ".parquet":
-            return cls.make(*read_parquet(path, "predictions"))
+            return cls.of_others(*read_parquet(path, "predictions"))
         check_is_file(path, "predictions")
         try:
             frame = pd.read_csv(path, dtype={"id": "string", "slide": "string"})
         except UNREADABLE as error:
             raise InputError(f"{path}: expected CSV with a header, {error}") from error
-        return cls.make(frame, note_beside(path))
+        return cls.of_others(frame, note_beside(path))
 
     def write(self, path: Path) -> None:
         """Write ``.csv`` or ``.parquet`` by the suffix, whole or not at all.
