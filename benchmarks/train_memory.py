@@ -1,12 +1,14 @@
 """How much memory training takes when the set grows to 220,025 patches.
 
-    python benchmarks/train_memory.py SET --work FOLDER [--seconds 150] [--out FILE.json]
+    python benchmarks/train_memory.py SET --work FOLDER [--seconds 150] [--set KEY=VALUE]
+        [--out FILE.json]
 
 SET is a packed set of real patches. From it sets of 2,000 and of 220,025 patches are written into
 --work, every patch turned, shifted and darkened by a draw of its own (about 6 GB, removed at the
-end). On each, `sentinode train` runs as a process of its own for so many seconds, and what it holds
-for itself (RssAnon: what is mapped from the set's file is not in it) is read every 0.2 s. What the
-small set takes is the network's own; the difference is the set's.
+end). On each, `sentinode train` runs as a process of its own for so many seconds, or until it ends,
+with what --set says, and what it holds for itself (RssAnon: what is mapped from the set's file is
+not in it) is read every 0.2 s. What the small set takes is the network's own; the difference is
+the set's.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--sizes", type=int, nargs=2, default=SIZES)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     source = PackedSet.open(args.packed)
@@ -52,11 +55,15 @@ def main() -> None:
             check=True,
             stdout=sys.stderr,
         )
-        rows.append(_trained(written, args.work / f"run-{size}", args.seconds))
+        rows.append(_trained(written, args.work / f"run-{size}", args.seconds, args.settings))
         print(json.dumps({k: v for k, v in rows[-1].items() if k != "curve"}))
         shutil.rmtree(folder)
     small, large = (row["anonymous_gib"] for row in rows)
-    result = {"processor": processor_name(), "beyond_the_small_set_gib": round(large - small, 3)}
+    result = {
+        "processor": processor_name(),
+        "settings": args.settings,
+        "beyond_the_small_set_gib": round(large - small, 3),
+    }
     print(json.dumps(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -90,14 +97,13 @@ def _written(source: PackedSet, size: int, folder: Path) -> PackedSet:
     return PackedSet.open(folder)
 
 
-def _trained(packed: PackedSet, out: Path, seconds: float) -> dict[str, Any]:
+def _trained(packed: PackedSet, out: Path, seconds: float, settings: list[str]) -> dict[str, Any]:
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "sentinode", "train", packed.folder, "--out", out]
+    given = [word for each in ["train.patience=none", *settings] for word in ("--set", each)]
+    command = [sys.executable, "-m", "sentinode", "train", packed.folder, "--out", out, *given]
     log = out.with_suffix(".log")
     with log.open("w") as said:
-        process = subprocess.Popen(
-            [*map(str, command), "--set", "train.patience=none"], stderr=said, stdout=said
-        )
+        process = subprocess.Popen([*map(str, command)], stderr=said, stdout=said)
         curve = []
         end = time.monotonic() + seconds
         while time.monotonic() < end and process.poll() is None:
