@@ -66,6 +66,9 @@ def test_teachers_are_asked_once_about_patches_as_they_lie(
     plain = [*keys, "train.teachers_see=plain"]
     once = train(packed, split, load_config(None, plain), tmp_path / "once", spec=tiny_spec())
     shown = train(packed, split, load_config(None, keys), tmp_path / "shown", spec=tiny_spec())
+    asked = once.record.timing["teachers_s"]
+    assert 0 < asked < once.record.timing["seconds"]
+    assert "teachers_s" not in shown.record.timing
     for name, value in once.load().named_parameters():
         assert torch.allclose(value, dict(shown.load().named_parameters())[name], atol=1e-5)
     settings = TrainConfig(teachers=("nodenet-base",), teacher_share=0.5)

@@ -58,6 +58,7 @@ class TrainState:
     Attributes:
         history: One row of the history per finished epoch.
         timing: Wall times of each of these epochs in s.
+        asked_s: Wall time in s of asking teachers beforehand, since this process started.
         kept: Tensors of the epoch that is kept, as `state_of` gives them.
         batch_size: Patches through the network at once: what was asked for, or what fits.
         computed_elsewhere: Whether the epochs so far took another device, precision or number
@@ -77,6 +78,7 @@ class TrainState:
         self._network, self._optimizer, self._average = network, optimizer, average
         self.history: list[dict[str, float]] = []
         self.timing: list[dict[str, float]] = []
+        self.asked_s = 0.0
         self.kept: dict[str, Tensor] = {}
         self.batch_size = plan.settings.batch_size
         self.computed_elsewhere = False

@@ -242,9 +242,10 @@ def _timing(plan: Plan, state: TrainState) -> dict[str, Any]:
     training = [epoch["train_s"] for epoch in state.timing]
     validation = [epoch["valid_s"] for epoch in state.timing]
     steady = slice(1, None) if len(training) > 1 else slice(None)  # the first one warms up
-    return {
+    asked = {"teachers_s": state.asked_s} if state.asked_s else {}
+    return asked | {
         "epochs": state.timing,
-        "seconds": sum(training) + sum(validation),
+        "seconds": state.asked_s + sum(training) + sum(validation),
         "first_epoch_s": training[0],
         "train_patches_per_s": len(plan.training) / median(training[steady]),
         "valid_patches_per_s": len(plan.validation) / median(validation[steady]),
