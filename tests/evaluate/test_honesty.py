@@ -87,3 +87,9 @@ def test_the_folds_of_others_are_understood_and_other_words_refused():
     assert report.rows.fold == "test"
     with pytest.raises(InputError, match="fold 'fold 1' of id 'x0', expected one of train"):
         Predictions.make(frame_of(fold="fold 1"), {})
+
+
+@pytest.mark.parametrize(("views", "said"), [(6, True), (1, False), ("six", False)])
+def test_several_views_of_a_patch_are_said(case, views, said):
+    seen = Predictions(case.predictions.frame, {"orientations": views})
+    assert ("seen in 6 views" in evaluate(seen, QUICK).headline) is said

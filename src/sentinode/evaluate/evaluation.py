@@ -111,7 +111,7 @@ def evaluate(
     optimistic = optimism(frame, selection, own_split)
     missing = left_out(frame, selection, packed, split, predictions.note)
     return Report(
-        headline=headline(rows, optimistic, own_split, frame, strange),
+        headline=headline(rows, optimistic, own_split, frame, strange, predictions.note),
         optimistic=optimistic,
         warnings=(
             *cautions(rows, scored.n_units, scored.unit, own_split, missing),

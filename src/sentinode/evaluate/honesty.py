@@ -91,6 +91,7 @@ def headline(
     split: Split | None,
     frame: pd.DataFrame,
     strange: str | None,
+    note: Mapping[str, Any],
 ) -> str:
     """Return the first line of the report: how honest its figures are, and what they are about.
 
@@ -100,6 +101,7 @@ def headline(
         split: The split that the network was trained by, None where that is not known.
         frame: Of :func:`gather`.
         strange: Of :func:`foreign`.
+        note: What the predictions say of their own making.
     """
     standing = f"Optimistic: {optimistic}." if optimistic else _standing(rows, split, frame)
     if strange and not optimistic:
@@ -107,7 +109,10 @@ def headline(
     known = rows.slides is not None
     slides = f" from {counted(rows.slides or 0, 'slide')}" if known else ", slides not known"
     reported = f"{counted(rows.reported, 'patch')} {rows.said}"
-    return f"{standing} Reported: {reported} ({rows.tumour:,} with tumour){slides}."
+    views = note.get("orientations", 1)
+    several = isinstance(views, int) and views > 1
+    seen = f" Each patch was seen in {views} views, of whose mean this is." if several else ""
+    return f"{standing} Reported: {reported} ({rows.tumour:,} with tumour){slides}.{seen}"
 
 
 def _standing(rows: Rows, split: Split | None, frame: pd.DataFrame) -> str:
