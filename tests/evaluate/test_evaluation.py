@@ -123,6 +123,9 @@ def test_contradictions_are_refused(case):
     flipped = case.predictions.frame.assign(label=1 - case.predictions.frame["label"])
     with pytest.raises(InputError, match="has label"):
         evaluate(Predictions.make(flipped, {}), QUICK, packed=case.packed)
+    elsewhere = case.predictions.frame.assign(slide="another")
+    with pytest.raises(InputError, match="has slide another in the predictions and"):
+        evaluate(Predictions.make(elsewhere, {}), QUICK, packed=case.packed)
     moved = case.predictions.frame.assign(fold="train")
     with pytest.raises(InputError, match="in fold train by the predictions"):
         evaluate(Predictions.make(moved, {}), QUICK, packed=case.packed, split=case.split)

@@ -73,7 +73,7 @@ def with_labels(predictions: Predictions, labels: pd.DataFrame) -> Predictions:
 
     Raises:
         InputError: A column or an id is missing, an id stands twice, no id is known, a fold is
-            none, or a label or fold differs from the one that the predictions have.
+            none, or a label, slide or fold differs from the one that the predictions have.
     """
     missing = [c for c in ("id", "label") if c not in labels]
     if missing:
@@ -116,7 +116,7 @@ def gather(
     and usable (False where packing or the audit left the patch out).
 
     Raises:
-        InputError: No id is in the set, or a label or fold differs between the tables.
+        InputError: No id is in the set, or a label, slide or fold differs between the tables.
     """
     frame = predictions.frame.assign(
         centre=predictions.frame["id"].map(dict(centres or {})).astype("string"),
@@ -155,7 +155,7 @@ def _positions(ids: pd.Series, known: pd.Series) -> IntArray:
 
 
 def _filled(frame: pd.DataFrame, known: pd.Series, at: IntArray, column: str) -> pd.Series:
-    """Return a column of ``frame``, gaps filled from ``known``; labels and folds must agree.
+    """Return a column of ``frame``, gaps filled from ``known``; labels, slides and folds agree.
 
     ``at`` is the position in ``known`` of each row, -1 where it is not there.
     """
@@ -168,12 +168,14 @@ def _filled(frame: pd.DataFrame, known: pd.Series, at: IntArray, column: str) ->
         if not found.dropna().isin([0, 1]).all():
             raise InputError("a label is not 0 or 1")
         found = found.astype("Int8")
+    if column == "slide":
+        found = found.astype("string")
     if column == "fold" and not (known_folds := found.isna() | found.isin(FOLDS)).all():
         raise InputError(
             f"labels: fold {found[~known_folds].iloc[0]!r} is none, expected {', '.join(FOLDS)} or "
             "nothing; without it training patches would be scored as others are"
         )
-    if column in ("label", "fold"):
+    if column in ("label", "slide", "fold"):
         differ = (frame[column].notna() & found.notna() & (frame[column] != found)).fillna(False)
         if differ.any():
             first = frame.index[differ.to_numpy(bool)][0]
