@@ -4,9 +4,10 @@
 
 SET is a packed set of real patches, from which 20,000 (times --scale) TIFF files in Kaggle's layout
 are written into --work. The notebook's way reads them one by one into float arrays and fits the
-colour baseline with Keras; ours is `sentinode pack`, `split` and `train`, in float32 and with
-bfloat16. Each is timed from the start of its processes to their end; memory is the largest sum of
-what its processes hold for themselves (RssAnon, which leaves out what is mapped from files).
+colour baseline with Keras; ours is `sentinode pack`, `split` and `train`, in float32 and, where the
+processor computes in it, with bfloat16. Each is timed from the start of its processes to their end;
+memory is the largest sum of what its processes hold for themselves (RssAnon, which leaves out what
+is mapped from files).
 All files are read once before, so that all find them in the system's cache.
 """
 
@@ -27,6 +28,7 @@ from PIL import Image
 
 from peers.environment import NEEDS, keras_python
 from sentinode.core import cores, processor_name
+from sentinode.models.compute import computes_bfloat16
 from sentinode.tables import PackedSet
 
 PEER = Path(__file__).parent / "peers/keras_notebook.py"
@@ -50,7 +52,8 @@ def main() -> None:
     count = _files(PackedSet.open(args.packed), round(FILES * args.scale), folder)
     common = ["--epochs", str(args.epochs)]
     rows = []
-    for name in ("notebook", "sentinode float32", "sentinode bfloat16"):
+    precisions = ["float32", *(["bfloat16"] if computes_bfloat16("cpu") else [])]
+    for name in ("notebook", *(f"sentinode {precision}" for precision in precisions)):
         for file in (folder / "train").iterdir():
             file.read_bytes()
         if name == "notebook":
