@@ -67,16 +67,6 @@ def stress(path: Path, weights: str) -> Path:
     return path
 
 
-def test_figures_of_several_views_of_a_patch_say_so(report: Path, tmp_path: Path) -> None:
-    run, found = Run.open(BASE), Report.read(report)
-    assert "Views of each patch" not in card_markdown(make_card(run, report=report))
-    several = found.origins | {"predictions": found.origins["predictions"] | {"orientations": 6}}
-    path = tmp_path / "report.json"
-    found.model_copy(update={"origins": several}).write(path)
-    said = card_markdown(make_card(run, report=path))
-    assert "| Views of each patch | 6, their mean; of one alone nothing is said |" in said
-
-
 def test_figures_are_those_of_the_report_and_of_the_run(report: Path) -> None:
     run, found = Run.open(BASE), Report.read(report)
     text = card_markdown(make_card(run, report=report))

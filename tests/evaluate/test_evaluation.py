@@ -345,3 +345,12 @@ def test_labels_that_differ_are_refused():
     frame = frame_of()
     with pytest.raises(InputError, match="has label"):
         with_labels(Predictions.make(frame, {}), frame[["id"]].assign(label=1 - frame["label"]))
+
+
+def test_slides_given_as_numbers_are_those_given_as_text():
+    frame = frame_of(slide=[str(i // 30) for i in range(300)])
+    labels = frame[["id", "label"]].assign(slide=[i // 30 for i in range(300)])
+    joined = with_labels(Predictions.make(frame, {}), labels)
+    assert joined.frame["slide"].tolist() == frame["slide"].tolist()
+    with pytest.raises(InputError, match="has slide 0 in the predictions and 1 in the labels"):
+        with_labels(Predictions.make(frame, {}), labels.assign(slide=labels["slide"] + 1))

@@ -71,14 +71,11 @@ def evaluation(known: Known) -> Section:
         return Section("Evaluation data", (Text(gap(NO_REPORT)),))
     rows = report.rows
     same = {True: "yes", False: "no", None: gap("not known")}[known.same_set]
-    views = report.origins.get("predictions", {}).get("orientations", 1)
-    several = [("Views of each patch", f"{views}, their mean; of one alone nothing is said")]
     table = (
         (
             "Patches",
             f"{rows.reported:,} {rows.said}: {rows.tumour:,} with tumour, {rows.normal:,} normal",
         ),
-        *(several if views > 1 else []),
         ("Slides", f"{rows.slides:,}" if rows.slides else gap("not known to the source")),
         ("Patients and hospitals", gap("not recorded")),
         ("Of the set that taught it, another fold", same),

@@ -111,7 +111,7 @@ def headline(
     reported = f"{counted(rows.reported, 'patch')} {rows.said}"
     views = note.get("orientations", 1)
     several = isinstance(views, int) and views > 1
-    seen = f" Each patch was seen in {views} views, of whose mean this is." if several else ""
+    seen = f" Each was seen in {views} views; of one alone nothing is said." if several else ""
     return f"{standing} Reported: {reported} ({rows.tumour:,} with tumour){slides}.{seen}"
 
 

@@ -100,8 +100,7 @@ class Orientations(_Views):
             return []
         return [
             f"d4 was of no use: the eight orientations of a patch differ by {self.widest:.1g} at "
-            "most, so that one of them does, in an eighth of the time; what may gain is other "
-            "views: --angles 2 --shades"
+            "most, so that one of them does, in an eighth of the time"
         ]
 
 
