@@ -181,7 +181,8 @@ def _filled(frame: pd.DataFrame, known: pd.Series, at: IntArray, column: str) ->
             first = frame.index[differ.to_numpy(bool)][0]
             raise InputError(
                 f"patch {frame['id'][first]!r} has {column} {frame[column][first]} in the "
-                f"predictions and {found[first]} in the labels joined to them"
+                f"predictions and {found[first]} in the labels joined to them; give tables that "
+                "agree"
             )
     return frame[column].fillna(found.astype(frame[column].dtype))
 
