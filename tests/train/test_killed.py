@@ -14,6 +14,7 @@ from builders.sets import small_set, small_split
 SCRIPT = """
 import os, random, signal, sys, time, warnings
 from pathlib import Path
+import sentinode.train.state
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import load_config
 from sentinode.models import Run, spec
@@ -22,6 +23,8 @@ from sentinode.tables import PackedSet, Split
 from sentinode.train import train
 
 folder, name, epochs, seed = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+if sys.argv[5] == "steps":  # each is stored, not whole epochs alone
+    sentinode.train.state.SECONDS_BETWEEN_WRITTEN = sentinode.train.state.TIMES_AS_LONG = 0.0
 packed = PackedSet.open(folder / "set")
 split = Split.read(packed.folder / "split.json")
 everything = ["augment.orientations=all", "augment.stain=0.1", "train.average=0.9"]
@@ -73,17 +76,18 @@ print(f"{kills} kills over {runs} runs of {seconds:.1f} s")
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stored", ["epochs", "steps"])
 @pytest.mark.parametrize(
     ("name", "count", "size", "epochs"), [("tiny", 96, 16, 12), ("baseline-colour", 48, 96, 3)]
 )
 def test_killed_at_twenty_random_moments(
-    tmp_path: Path, name: str, count: int, size: int, epochs: int
+    tmp_path: Path, name: str, count: int, size: int, epochs: int, stored: str
 ) -> None:
     small_split(small_set(tmp_path / "set", count, size=size))
     tests = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, tmp_path, name, str(epochs), "1"],
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, tmp_path, name, str(epochs), "1", stored],
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,

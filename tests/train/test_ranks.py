@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+import sentinode.train.loop
+import sentinode.train.state
 from builders.encoders import SIDE, tiny_encoder
 from builders.sets import QUICK, small_set, small_split, tiny_spec
 from sentinode.config import load_config
@@ -22,6 +24,7 @@ from sentinode.models import Run, choose_compute
 from sentinode.models.nodenet import nodenet
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
+from sentinode.train.loop import step_seed
 from sentinode.train.ranks import Ranks
 from sentinode.train.whole_batch import WholeBatch
 
@@ -143,6 +146,32 @@ def test_one_of_two_processes_is_killed_and_the_command_goes_on(
 
 
 @pytest.mark.slow
+def test_two_processes_go_on_within_an_epoch_that_one_began(
+    packed: PackedSet, split: Split, tmp_path: Path
+) -> None:
+    settings = load_config(None, [*QUICK, *RECIPES["plain"]])
+    one = train(packed, split, settings, tmp_path / "one", spec=tiny_spec())
+    out, calls = tmp_path / "two", []
+
+    def stop(*given: int) -> int:
+        calls.append(given)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return step_seed(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentinode.train.state, "SECONDS_BETWEEN_WRITTEN", 0.0)
+        patch.setattr(sentinode.train.state, "TIMES_AS_LONG", 0.0)
+        patch.setattr(sentinode.train.loop, "step_seed", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(packed, split, settings, out, spec=tiny_spec())
+    done = launched(packed, out, *RECIPES["plain"])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("going on in epoch 1, after 27 of ") == 1
+    assert_agree(one, Run.open(out))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "see",
     [("train.teachers_see=plain",), ("train.teachers_see=shown", "train.batch_size=41")],
@@ -258,6 +287,16 @@ def test_a_share_drops_what_the_whole_would(last: bool) -> None:
 
 def fake(count: int, rank: int) -> Ranks:
     return Ranks(SimpleNamespace(world_size=count, global_rank=rank))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_places_are_those_of_the_shares(count: int) -> None:
+    sizes = [4, 4, 1]
+    places = [fake(count, rank).places(sizes).tolist() for rank in range(count)]
+    assert sorted(i for own in places for i in own) == list(range(9))
+    for rank, own in enumerate(places):
+        shares = [fake(count, rank).share(n) for n in sizes]
+        assert own == [i for s, p in zip((0, 4, 8), shares, strict=True) for i in range(9)[s:][p]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -69,10 +70,20 @@ def failing(real: Callable[..., Any], at: int, error: BaseException) -> Callable
 
 
 def interrupted(
-    packed: PackedSet, split: Split, config: Config, out: Path, at: int = 15, *, force: bool = False
+    packed: PackedSet,
+    split: Split,
+    config: Config,
+    out: Path,
+    at: int = 15,
+    *,
+    force: bool = False,
+    parts: bool = False,
 ) -> None:
-    """Train until Ctrl-C in a step."""
+    """Train until Ctrl-C in a step; ``parts`` has every step stored."""
     with pytest.MonkeyPatch.context() as patch:
+        if parts:
+            patch.setattr(sentinode.train.state, "SECONDS_BETWEEN_WRITTEN", 0.0)
+            patch.setattr(sentinode.train.state, "TIMES_AS_LONG", 0.0)
         stop = failing(sentinode.train.loop.step_seed, at, KeyboardInterrupt())
         patch.setattr(sentinode.train.loop, "step_seed", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -131,6 +142,76 @@ def test_killed_it_goes_on(packed: PackedSet, split: Split, quick: Config, tmp_p
     done = len(json.loads(state.read_text())["history"])
     assert 0 < done < 40
     assert_same(train(packed, split, config, out, spec=tiny_spec()), whole)
+
+
+@pytest.mark.parametrize("at", [2, 6, 7, 15, 24])
+def test_interrupted_within_an_epoch_no_stored_step_is_done_again(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    whole: Run,
+    tmp_path: Path,
+    at: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    interrupted(packed, split, quick, out, at=at, parts=True)
+    patches, batch = whole.record.patches["train"], quick.train.batch_size
+    steps = math.ceil(patches / batch)
+    epoch, before = divmod(at - 1, steps)
+    assert len(list((out / "state").glob("*.safetensors"))) == 1  # those before are gone
+    real, taken = sentinode.train.loop.step_seed, []
+    monkeypatch.setattr(sentinode.train.loop, "step_seed", lambda *a: taken.append(a) or real(*a))
+    capsys.readouterr()
+    again = train(packed, split, quick, out, spec=tiny_spec())
+    assert_same(again, whole)
+    assert taken[0] == (quick.train.seed, epoch + 1, before + 1)
+    assert len(taken) == quick.train.epochs * steps - (at - 1)
+    where = f"in epoch {epoch + 1}, after {before * batch} of {patches} patches"
+    assert f"going on {where if before else f'after epoch {epoch}'}" in capsys.readouterr().err
+
+
+def test_what_a_part_of_an_epoch_took_counts(
+    packed: PackedSet, split: Split, quick: Config, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    interrupted(packed, split, quick, out, at=4, parts=True)
+    values = read_json(out / "state/state.json")
+    assert 0 < values["part_s"] < 60
+    del values["check"]
+    values["part_s"] += 1000
+    write_json(out / "state/state.json", values | {"check": hash_json(values)})
+    run = train(packed, split, quick, out, spec=tiny_spec())
+    assert run.record.timing["first_epoch_s"] > 1000
+    assert all(epoch["train_s"] < 1000 for epoch in run.record.timing["epochs"][1:])
+
+
+def test_a_batch_that_stops_fitting_goes_on_within_the_epoch(
+    packed: PackedSet,
+    split: Split,
+    quick: Config,
+    whole: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    interrupted(packed, split, quick, out, at=3, parts=True)
+    real, taken = sentinode.train.loop.learn, []
+
+    def asked(job: Any, batch: torch.Tensor, *rest: Any) -> torch.Tensor:
+        if len(batch) > 4:
+            raise MemoryError
+        taken.append(len(batch))
+        return real(job, batch, *rest)
+
+    monkeypatch.setattr(sentinode.train.loop, "learn", asked)
+    run = train(packed, split, quick, out, spec=tiny_spec())
+    patches, epochs = whole.record.patches["train"], quick.train.epochs
+    assert sum(taken) == epochs * patches - 2 * quick.train.batch_size
+    assert len(run.history()) == epochs
+    assert f"train: {epochs * patches} of {epochs * patches} patches" in capsys.readouterr().err
 
 
 def test_a_full_disk_keeps_the_epochs_before(
@@ -195,6 +276,18 @@ def _of_another_network(tensors: dict[str, torch.Tensor]) -> None:
         (lambda v, t: t.update({"optimizer.99.x": torch.zeros(1)}), "of other weights"),
         (lambda v, t: t.update({"optimizer.x.x": torch.zeros(1)}), "it holds another thing"),
         (lambda v, t: t.pop(next(n for n in t if n.startswith("model."))), "of another network"),
+        (
+            lambda v, t: t.pop("part.logits") if v.update(history=[], timing=[]) is None else 0,
+            "its history is not whole",
+        ),
+        (lambda v, t: v.update(part_s="long"), "it holds another thing"),
+        (
+            lambda v, t: t.update({"part.logits": torch.zeros(7)}),
+            "an unfinished epoch of 7 patches",
+        ),
+        (lambda v, t: t.update({"part.logits": torch.zeros(8000)}), "an unfinished epoch of 8,000"),
+        (lambda v, t: t.update({"part.logits": torch.zeros(8, 1)}), "has no logits"),
+        (lambda v, t: t.update({"part.logits": torch.zeros(8, dtype=torch.int64)}), "no logits"),
     ],
 )
 def test_a_state_with_right_checksums_and_wrong_content_is_refused(
@@ -207,7 +300,7 @@ def test_a_state_with_right_checksums_and_wrong_content_is_refused(
     said: str,
 ) -> None:
     out = tmp_path / "run"
-    interrupted(packed, split, quick, out)
+    interrupted(packed, split, quick, out, parts=True)
     values = read_json(out / "state/state.json")
     file = out / "state" / values["tensors"]
     tensors = load_file(file)
@@ -315,17 +408,14 @@ RECIPES = {
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("at", [5, 18])
+@pytest.mark.parametrize("parts", [False, True])
 def test_any_recipe_goes_on_where_it_was(
-    packed: PackedSet, split: Split, tmp_path: Path, recipe: str, at: int
+    packed: PackedSet, split: Split, tmp_path: Path, recipe: str, at: int, parts: bool
 ) -> None:
     config = load_config(None, [*QUICK, *RECIPES[recipe]])
     whole = train(packed, split, config, tmp_path / "whole", spec=tiny_spec())
     out = tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        real = sentinode.train.loop.step_seed
-        patch.setattr(sentinode.train.loop, "step_seed", failing(real, at, KeyboardInterrupt()))
-        with pytest.raises(KeyboardInterrupt):
-            train(packed, split, config, out, spec=tiny_spec())
+    interrupted(packed, split, config, out, at=at, parts=parts)
     assert_same(train(packed, split, config, out, spec=tiny_spec()), whole)
     kept = whole.record.best_epoch
     assert kept == (

@@ -30,8 +30,9 @@ from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
 from sentinode.train.schedule import learning_rate
 from sentinode.train.scores import Scores, score
+from sentinode.train.seen import Seen
 from sentinode.train.smaller import DoesNotFitError, a_batch_that_fits, take_smaller_batches
-from sentinode.train.state import TrainState
+from sentinode.train.state import Part, TrainState
 from sentinode.train.teaching import PLAIN_BATCH, Teachers
 from sentinode.train.tracking import Trackers
 
@@ -40,7 +41,6 @@ __all__ = ["fit"]
 VALIDATION_BATCH = 32  # small enough for the processor's caches, and fixed: it shapes the last bits
 MEASURING_BATCH = 64  # at most: every process measures all of them, and without gradients
 SECONDS_BETWEEN_SHOWN = 0.5
-PATCHES_SHOWN = 4096
 
 
 def fit(
@@ -85,20 +85,19 @@ def train_epochs(
     """Train epoch after epoch until it is time to stop."""
     plan, state, settings = job.plan, job.state, job.plan.settings
     total = settings.epochs * len(plan.training)
-    done = state.epoch * len(plan.training)
+    done = state.epoch * len(plan.training) + state.part.done
     with Progress("train", total, done=done, quiet=not job.ranks.first) as progress:
         trackers.say = progress.say
-        if state.epoch:
-            how = ", in another precision or with other threads" if state.computed_elsewhere else ""
-            progress.say(f"going on after epoch {state.epoch}{how}")
-            for row in state.history:
-                after_epoch(row)
+        if done:
+            progress.say(going_on_line(state, plan))
+        for row in state.history:
+            after_epoch(row)
         while not finished(state, plan):
             epoch = state.epoch + 1
             before = [p.detach().clone() for p in learning(job.network)]
-            start = time.perf_counter()
+            start = time.perf_counter() - state.part.seconds
             try:
-                trained = train_epoch(job, epoch, progress)
+                trained = train_epoch(job, epoch, start, progress)
                 middle = time.perf_counter()
                 measure_norms(job, epoch)
                 valid = validated(job, epoch)
@@ -181,44 +180,45 @@ class Job:
         return min(size, len(self.plan.training) - before)
 
 
-def train_epoch(job: Job, epoch: int, progress: Progress) -> Scores:
-    """Go once over all training patches, in this epoch's order."""
+def train_epoch(job: Job, epoch: int, start: float, progress: Progress) -> Scores:
+    """Go once over all training patches, in this epoch's order, from where it was cut short.
+
+    ``start`` is when it began, as ``perf_counter`` tells the time.
+    """
     plan, settings, batch_size = job.plan, job.plan.settings, job.state.batch_size
     order = epoch_order(len(plan.training), settings.seed, epoch)
     rows, labels = plan.training.rows[order], plan.training.labels[order]
     targets = torch.from_numpy(job.aims[order]).to(job.ranks.fabric.device)
     weights = class_weights(settings, torch.from_numpy(labels))
     valid_losses = [row["valid_loss"] for row in job.state.history]
-    each_step = job.batches_a_step
-    n_batches = math.ceil(len(rows) / batch_size)
+    sizes = [min(batch_size, len(rows) - first) for first in range(0, len(rows), batch_size)]
+    each_step, n_batches = job.batches_a_step, len(sizes)
     n_steps = math.ceil(n_batches / each_step)
-    # Kept in one piece each: small ones that stay, between large ones that come and go, would
-    # have the heap grow with every batch.
-    seen, taught = torch.empty(len(rows), device=targets.device), np.empty_like(labels)
-    done, own, shown_at = 0, 0, time.perf_counter()
+    seen = Seen(job.ranks, sizes, labels, job.state.part.logits.to(targets.device))
+    done, shown_at = job.state.part.done, time.perf_counter()
     job.model.train()
-    for number, batch in enumerate(batches(job.images, rows, batch_size), 1):
+    shown = batches(job.images, rows[done:], batch_size)
+    for number, batch in enumerate(shown, 1 + done // batch_size):
         aims = targets[done : done + len(batch)]
         seed = step_seed(settings.seed, epoch, number)
+        stepped = number % each_step == 0 or number == n_batches
         with a_batch_that_fits(batch_size, done):
             logits = learn(job, batch, aims, seed, weights, job.gathered(number))
-            if number % each_step == 0 or number == n_batches:
+            if stepped:
                 step = math.ceil(number / each_step)
                 so_far = epoch - 1 + step / n_steps
                 take_step(job, learning_rate(settings, so_far, valid_losses))
                 if job.average is not None:
                     job.average.update(job.network, (epoch - 1) * n_steps + step)
-        new = slice(own, own + len(logits))
-        seen[new] = logits
-        taught[new] = labels[done : done + len(batch)][job.ranks.share(len(batch))]
-        done, own = done + len(batch), new.stop
+        seen.add(logits)
+        done += len(batch)
         if time.perf_counter() - shown_at > SECONDS_BETWEEN_SHOWN or done == len(rows):
             shown_at = time.perf_counter()
-            lately = slice(max(0, own - PATCHES_SHOWN), own)
-            show(seen[lately], taught[lately], epoch, progress)
+            show(seen, epoch, progress)
         progress.advance(len(batch))
-    sizes = [min(batch_size, len(rows) - start) for start in range(0, len(rows), batch_size)]
-    return checked_score(job.ranks.joined(seen[:own], sizes).cpu().numpy(), labels, epoch)
+        if stepped and done < len(rows) and job.state.due:
+            job.state.write(Part(seen.logits[:done].cpu(), time.perf_counter() - start))
+    return checked_score(job.ranks.joined(seen.logits, sizes).cpu().numpy(), labels, epoch)
 
 
 def learn(
@@ -251,11 +251,12 @@ def learn(
     return logits.detach()
 
 
-def show(seen: Tensor, labels: NDArray[np.float32], epoch: int, progress: Progress) -> None:
+def show(seen: Seen, epoch: int, progress: Progress) -> None:
     """Show loss and AUC over the latest patches of this process."""
+    logits, labels = seen.lately()
     if not len(labels):
         return
-    now = checked_score(seen.cpu().numpy(), labels, epoch)
+    now = checked_score(logits, labels, epoch)
     auc = "-" if np.isnan(now.auc) else now.auc
     progress.advance(0, epoch=str(epoch), loss=now.loss, AUC=auc)
 
@@ -358,6 +359,16 @@ def history_row(epoch: int, rate: float, trained: Scores, valid: Scores) -> dict
         "valid_accuracy": valid.accuracy,
         "valid_auc": valid.auc,
     }
+
+
+def going_on_line(state: TrainState, plan: Plan) -> str:
+    """Return what is said of a training that goes on."""
+    where = f"after epoch {state.epoch}"
+    if state.part.done:
+        whole = len(plan.training)
+        where = f"in epoch {state.epoch + 1}, after {state.part.done:,} of {whole:,} patches"
+    how = ", in another precision or with other threads" if state.computed_elsewhere else ""
+    return f"going on {where}{how}"
 
 
 def epoch_line(state: TrainState, plan: Plan) -> str:

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -23,6 +24,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sentinode.core import first_line
@@ -108,6 +110,22 @@ class Ranks:
         rank = self.fabric.global_rank if rank is None else rank
         return slice(n * rank // self.count, n * (rank + 1) // self.count)
 
+    def places(self, sizes: Sequence[int], rank: int | None = None) -> NDArray[np.int64]:
+        """Return which patches are a process's, this one's where none is named.
+
+        Args:
+            sizes: Sizes of the batches that are shared, in order.
+            rank: Number of the process.
+
+        Returns:
+            int64 (M,), ascending, among the patches of all batches.
+        """
+        starts = np.cumsum([0, *sizes[:-1]])
+        shares = [self.share(n, rank) for n in sizes]
+        return np.concatenate(
+            [s + np.arange(p.start, p.stop) for s, p in zip(starts, shares, strict=True)]
+        ).astype(np.int64)
+
     def of_whole_batch(self, n: int) -> AbstractContextManager[Any]:
         """Return a context in which a share of ``n`` patches is computed as part of them all.
 
@@ -129,21 +147,14 @@ class Ranks:
         """
         if self.count == 1:
             return own
-        parts = [[self.share(n, rank) for n in sizes] for rank in range(self.count)]
-        lengths = [sum(part.stop - part.start for part in shares) for shares in parts]
-        padded = own.new_zeros(max(lengths))
+        places = [self.places(sizes, rank) for rank in range(self.count)]
+        padded = own.new_zeros(max(map(len, places)))
         padded[: len(own)] = own
-        everyones = [torch.empty_like(padded) for _ in range(self.count)]
+        everyones = [torch.empty_like(padded) for _ in places]
         torch.distributed.all_gather(everyones, padded)
         whole = own.new_empty(sum(sizes))
-        starts = torch.tensor([0, *sizes]).cumsum(0).tolist()
-        for rank, shares in enumerate(parts):
-            taken = 0
-            for start, part in zip(starts, shares, strict=False):
-                length = part.stop - part.start
-                own_part = everyones[rank][taken : taken + length]
-                whole[start + part.start : start + part.stop] = own_part
-                taken += length
+        for theirs, values in zip(places, everyones, strict=True):
+            whole[torch.from_numpy(theirs).to(own.device)] = values[: len(theirs)]
         return whole
 
     def agreed(self, act: Callable[[], T]) -> T:

@@ -39,7 +39,7 @@ class DoesNotFitError(TrainingError):
 def take_smaller_batches(
     state: TrainState, settings: TrainConfig, error: DoesNotFitError, progress: Progress
 ) -> None:
-    """Go back to the end of the epoch before, to go on with half as many patches or fewer."""
+    """Go back to what was stored last, to go on with half as many patches or fewer."""
     if state.batch_size == 1:
         raise error
     # As many patches a step: a divisor of what was asked for.
@@ -55,6 +55,6 @@ def take_smaller_batches(
         f"a batch of {state.batch_size} patches does not fit in memory; going on with "
         f"{smaller} at once and as many patches a step"
     )
-    progress.advance(-error.done)
     state.resume()
+    progress.advance(state.part.done - error.done)
     state.batch_size = smaller

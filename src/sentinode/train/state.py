@@ -1,9 +1,11 @@
-"""Where a training is, on disk after every epoch, so that it can go on after a kill."""
+"""Where a training is, on disk after every epoch and within long ones, to go on after a kill."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -31,6 +33,7 @@ from sentinode.train.ranks import Ranks
 
 __all__ = [
     "STATE_FILE",
+    "Part",
     "StateError",
     "TrainState",
     "read_state",
@@ -41,11 +44,36 @@ __all__ = [
 STATE_FILE = "state.json"
 TENSOR_FILES = "epoch-*.safetensors"
 NUMBERS = TypeAdapter(list[dict[str, FiniteFloat]], config=ConfigDict(strict=True))
+SECONDS_BETWEEN_WRITTEN = 300.0
+TIMES_AS_LONG = 50.0  # as writing itself took, so that large networks are not written all the time
 
 
 @final
 class StateError(CheckpointError):
     """A training that was cut short cannot go on from what it left."""
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """What of an epoch is done that is not finished yet, at the end of a step.
+
+    Attributes:
+        logits: float32 (N,), on the CPU: what was said of each patch, in the epoch's order, before
+            it was learnt from.
+        seconds: Wall time it took.
+    """
+
+    logits: Tensor
+    seconds: float
+
+    @property
+    def done(self) -> int:
+        """Number of patches."""
+        return len(self.logits)
+
+
+NOTHING = Part(torch.empty(0), 0.0)
 
 
 @final
@@ -58,6 +86,7 @@ class TrainState:
     Attributes:
         history: One row of the history per finished epoch.
         timing: Wall times of each of these epochs in s.
+        part: What was done of the next epoch when it was cut short.
         asked_s: Wall time in s of asking teachers beforehand, since this process started.
         kept: Tensors of the epoch that is kept, as `state_of` gives them.
         batch_size: Patches through the network at once: what was asked for, or what fits.
@@ -78,10 +107,12 @@ class TrainState:
         self._network, self._optimizer, self._average = network, optimizer, average
         self.history: list[dict[str, float]] = []
         self.timing: list[dict[str, float]] = []
+        self.part = NOTHING
         self.asked_s = 0.0
         self.kept: dict[str, Tensor] = {}
         self.batch_size = plan.settings.batch_size
         self.computed_elsewhere = False
+        self._written_at, self._pause = time.perf_counter(), SECONDS_BETWEEN_WRITTEN
 
     def resume(self) -> None:
         """Go on from what the folder holds, or from the plan's first weights where it is empty.
@@ -95,6 +126,7 @@ class TrainState:
         if stored is not None:
             self._take(*stored)
             return
+        self.part = NOTHING
         self._network.load_state_dict(self._plan.first_network().state_dict())
         self._optimizer.state.clear()
         if self._average is not None:
@@ -137,27 +169,46 @@ class TrainState:
         """Add a finished epoch; its weights are kept where it is the one to keep."""
         self.history.append(row)
         self.timing.append(timing)
+        self.part = NOTHING
         if self.kept_epoch == self.epoch:
             self.kept = {name: t.clone() for name, t in state_of(self.judged).items()}
 
-    def write(self) -> None:
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write a part of an epoch, so that little is lost by a kill.
+
+        Several processes write whole epochs only: they would have to agree about the time.
+        """
+        return self.alone and time.perf_counter() - self._written_at > self._pause
+
+    def write(self, part: Part = NOTHING) -> None:
         """Write everything; what was there is replaced at once or stays whole.
 
         Only the first process writes.
+
+        Args:
+            part: What is done of the next epoch.
 
         Raises:
             DiskFullError: The disk is full.
         """
         if not self._ranks.first:
             return
+        start = time.perf_counter()
+        self._write(part)
+        self._written_at = time.perf_counter()
+        self._pause = max(SECONDS_BETWEEN_WRITTEN, TIMES_AS_LONG * (self._written_at - start))
+
+    def _write(self, part: Part) -> None:
         tensors = {f"model.{name}": t for name, t in state_of(self._network).items()}
         if self._average is not None:
             averaged = state_of(self._average.network)
             tensors |= {f"average.{name}": t for name, t in averaged.items()}
         tensors |= {f"kept.{name}": t for name, t in self.kept.items()}
         tensors |= {f"optimizer.{name}": t for name, t in _moments(self._optimizer).items()}
+        tensors |= {"part.logits": part.logits} if part.done else {}
         data = save(tensors)
-        file = f"epoch-{self.epoch:04d}.safetensors"
+        file = f"epoch-{self.epoch:04d}{f'-{part.done}' if part.done else ''}.safetensors"
         with atomic_path(self._folder / file) as temporary:
             temporary.write_bytes(data)
         values = {
@@ -168,6 +219,7 @@ class TrainState:
             "sha256": hash_bytes(data),
             "history": self.history,
             "timing": self.timing,
+            "part_s": part.seconds,
         }
         write_json(self._folder / STATE_FILE, values | {"check": hash_json(values)})
         for other in self._folder.glob(TENSOR_FILES):
@@ -187,9 +239,12 @@ class TrainState:
     def _take(self, values: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         try:
             self.history, self.timing = _rows(values)
+            self.part = _part(values, tensors, self._plan)
+            if not self.history and not self.part.done:
+                raise ValueError("its history is not whole")
             self.batch_size = _divisor(values["batch_size"], self._plan.settings.batch_size)
             self.computed_elsewhere = values["compute"] != self.compute
-            self.kept = _weights("kept.", tensors, self.judged)
+            self.kept = _weights("kept.", tensors, self.judged) if self.history else {}
             self._network.load_state_dict(_weights("model.", tensors, self._network))
             if (average := self._average) is not None:
                 stored = _weights("average.", tensors, average.network)
@@ -258,9 +313,22 @@ def _rows(values: Mapping[str, Any]) -> tuple[list[dict[str, float]], list[dict[
         NUMBERS.validate_python(rows)
         if not all(set(row) == set(columns) for row in rows):
             raise ValueError("its history has other columns")
-    if not 0 < len(history) == len(timing):
+    if len(history) != len(timing):
         raise ValueError("its history is not whole")
     return history, timing
+
+
+def _part(values: Mapping[str, Any], tensors: Mapping[str, Tensor], plan: Plan) -> Part:
+    """Return what is stored of an unfinished epoch; raises ValueError where it is of another."""
+    logits = tensors.get("part.logits", NOTHING.logits)
+    if logits.ndim != 1 or logits.dtype != NOTHING.logits.dtype:
+        raise ValueError("its unfinished epoch has no logits")
+    step = plan.settings.batch_size * plan.settings.accumulate
+    if len(logits) % step or len(logits) >= max(1, len(plan.training)):
+        raise ValueError(f"an unfinished epoch of {len(logits):,} patches in steps of {step}")
+    # What an earlier version left has none.
+    (part,) = NUMBERS.validate_python([{"part_s": values.get("part_s", 0.0)}])
+    return Part(logits, part["part_s"])
 
 
 def _divisor(size: object, whole: int) -> int:
