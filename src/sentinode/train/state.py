@@ -324,7 +324,7 @@ def _part(values: Mapping[str, Any], tensors: Mapping[str, Tensor], plan: Plan) 
     if logits.ndim != 1 or logits.dtype != NOTHING.logits.dtype:
         raise ValueError("its unfinished epoch has no logits")
     step = plan.settings.batch_size * plan.settings.accumulate
-    if len(logits) % step or len(logits) >= max(1, len(plan.training)):
+    if len(logits) % step or len(logits) >= len(plan.training):
         raise ValueError(f"an unfinished epoch of {len(logits):,} patches in steps of {step}")
     # What an earlier version left has none.
     (part,) = NUMBERS.validate_python([{"part_s": values.get("part_s", 0.0)}])
