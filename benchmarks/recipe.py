@@ -5,8 +5,8 @@
 
 SET is a packed set with a fold test of other slides. The network is nodenet-small without a
 teacher, trained on a part of the patches. OUT keeps the runs; started again after any
-interruption it goes on. RESULTS gets the comparison. RUN is what `benchmarks/pretrain.py` made:
-one more change, to start from it.
+interruption it goes on. RESULTS gets the comparison. RUN is of `sentinode pretrain`: one more
+change, to start from it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from builders.sets import small_set, small_split
 SCRIPT = """
 import os, random, signal, sys, time, warnings
 from pathlib import Path
-import sentinode.train.state
+import sentinode.train.stored
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import load_config
 from sentinode.models import Run, spec
@@ -24,7 +24,7 @@ from sentinode.train import train
 
 folder, name, epochs, seed = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 if sys.argv[5] == "steps":  # each is stored, not whole epochs alone
-    sentinode.train.state.SECONDS_BETWEEN_WRITTEN = sentinode.train.state.TIMES_AS_LONG = 0.0
+    sentinode.train.stored.SECONDS_BETWEEN_WRITTEN = sentinode.train.stored.TIMES_AS_LONG = 0.0
 packed = PackedSet.open(folder / "set")
 split = Split.read(packed.folder / "split.json")
 everything = ["augment.orientations=all", "augment.stain=0.1", "train.average=0.9"]

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 import sentinode.train.loop
-import sentinode.train.state
+import sentinode.train.stored
 from builders.encoders import SIDE, tiny_encoder
 from builders.sets import QUICK, small_set, small_split, tiny_spec
 from sentinode.config import load_config
@@ -160,8 +160,8 @@ def test_two_processes_go_on_within_an_epoch_that_one_began(
         return step_seed(*given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sentinode.train.state, "SECONDS_BETWEEN_WRITTEN", 0.0)
-        patch.setattr(sentinode.train.state, "TIMES_AS_LONG", 0.0)
+        patch.setattr(sentinode.train.stored, "SECONDS_BETWEEN_WRITTEN", 0.0)
+        patch.setattr(sentinode.train.stored, "TIMES_AS_LONG", 0.0)
         patch.setattr(sentinode.train.loop, "step_seed", stop)
         with pytest.raises(KeyboardInterrupt):
             train(packed, split, settings, out, spec=tiny_spec())

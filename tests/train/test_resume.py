@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sentinode.train.loop
-import sentinode.train.state
+import sentinode.train.stored
 import sentinode.train.training
 from builders.sets import QUICK, tiny_spec
 from sentinode.config import Config, load_config
@@ -27,7 +27,7 @@ from sentinode.errors import CheckpointError, DiskFullError, InputError
 from sentinode.models import Run
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
-from sentinode.train.state import _moments, _restore_moments
+from sentinode.train.stored import moments, restore_moments
 
 SAME = ("spec.json", "model.safetensors", "history.csv", "config.toml")
 
@@ -82,8 +82,8 @@ def interrupted(
     """Train until Ctrl-C in a step; ``parts`` has every step stored."""
     with pytest.MonkeyPatch.context() as patch:
         if parts:
-            patch.setattr(sentinode.train.state, "SECONDS_BETWEEN_WRITTEN", 0.0)
-            patch.setattr(sentinode.train.state, "TIMES_AS_LONG", 0.0)
+            patch.setattr(sentinode.train.stored, "SECONDS_BETWEEN_WRITTEN", 0.0)
+            patch.setattr(sentinode.train.stored, "TIMES_AS_LONG", 0.0)
         stop = failing(sentinode.train.loop.step_seed, at, KeyboardInterrupt())
         patch.setattr(sentinode.train.loop, "step_seed", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -96,8 +96,8 @@ def interrupted(
         (sentinode.train.loop, "step_seed", 1),  # the very first step
         (sentinode.train.loop, "step_seed", 12),  # within the second epoch
         (sentinode.train.loop, "forward", 2),  # before the second validation
-        (sentinode.train.state, "atomic_path", 2),  # before the second epoch's tensors
-        (sentinode.train.state, "write_json", 3),  # between tensors and their record
+        (sentinode.train.stored, "atomic_path", 2),  # before the second epoch's tensors
+        (sentinode.train.stored, "write_json", 3),  # between tensors and their record
         (sentinode.train.training, "save_checkpoint", 1),  # all epochs done, nothing written
         (sentinode.train.training, "write_history", 1),  # half of the run written
     ],
@@ -370,10 +370,10 @@ def test_a_training_goes_on_whose_network_has_weights_that_nothing_uses() -> Non
     network, optimizer = with_unused()
     network[0](torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    stored = _moments(optimizer)
+    stored = moments(optimizer)
     _, again = with_unused()
-    _restore_moments(again, stored)
-    assert _moments(again).keys() == stored.keys()
+    restore_moments(again, stored)
+    assert moments(again).keys() == stored.keys()
 
 
 RECIPES = {

@@ -35,6 +35,7 @@ from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
 from sentinode.cli.phantom import phantom_command
 from sentinode.cli.predict import predict_command
+from sentinode.cli.pretrain import pretrain_command
 from sentinode.cli.reproduce import reproduce_command
 from sentinode.cli.run import demo_command, run_command
 from sentinode.cli.score_maps import score_maps_command
@@ -93,6 +94,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "stain": stain_command,
     "model": model_command,
     "encoders": encoders_command,
+    "pretrain": pretrain_command,
     "train": train_command,
     "tune": tune_command,
     "import-keras": import_keras_command,

@@ -112,14 +112,15 @@ def _by_weights(given: Mapping[str, Predictions], ours: set[str]) -> dict[str, P
 def _runs_at(name: str) -> list[Run]:
     folder = run_folder(name)
     if (folder / RECORD_FILE).is_file() or not folder.is_dir():
-        return [Run.open(folder)]
+        return [Run.open(folder).taught()]
     below = sorted(path.parent for path in folder.rglob(RECORD_FILE))
     if not below:
         raise MissingInputError(
             f"{folder} holds no finished run, nor does any folder below it; give run folders, "
             f"or names that come with the package: {', '.join(weight_names())}"
         )
-    return [Run.open(path) for path in below]
+    runs = [Run.open(path) for path in below]
+    return [run for run in runs if run.is_taught] or [runs[0].taught()]
 
 
 def _check_no_copies(runs: Sequence[Run], names: Sequence[str]) -> None:

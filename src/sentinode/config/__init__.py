@@ -17,7 +17,7 @@ from sentinode.config.sections import (
 )
 from sentinode.config.slide import SlideConfig
 from sentinode.config.template import commented_toml
-from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
+from sentinode.config.training import AugmentConfig, ModelConfig, PretrainConfig, TrainConfig
 
 __all__ = [
     "AuditConfig",
@@ -30,6 +30,7 @@ __all__ = [
     "PackConfig",
     "PhantomConfig",
     "PredictConfig",
+    "PretrainConfig",
     "Section",
     "SlideConfig",
     "SplitConfig",

@@ -15,7 +15,7 @@ from pydantic import Field
 from sentinode.config.extract import ExtractConfig
 from sentinode.config.section import LATER, SPEED, Device, Fraction, Section, Seed
 from sentinode.config.slide import SlideConfig
-from sentinode.config.training import AugmentConfig, ModelConfig, TrainConfig
+from sentinode.config.training import AugmentConfig, ModelConfig, PretrainConfig, TrainConfig
 
 __all__ = [
     "AuditConfig",
@@ -295,6 +295,10 @@ class Config(Section):
     audit: AuditConfig = Field(AuditConfig(), description="Reasons to leave a patch out.")
     split: SplitConfig = Field(SplitConfig(), description="Which patches train, choose, report.")
     model: ModelConfig = Field(ModelConfig(), description="Which network.")
+    pretrain: PretrainConfig = Field(
+        PretrainConfig(),
+        description="How `sentinode pretrain` teaches it without labels; run and train do not.",
+    )
     train: TrainConfig = Field(TrainConfig(), description="How the network is trained.")
     augment: AugmentConfig = Field(
         AugmentConfig(), description="Random changes of training patches; none unless asked for."

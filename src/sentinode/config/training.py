@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sentinode.config.section import LATER, SPEED, Device, Precision, Section, Seed
 
-__all__ = ["AugmentConfig", "ModelConfig", "TrainConfig"]
+__all__ = ["AugmentConfig", "ModelConfig", "PretrainConfig", "TrainConfig"]
 
 
 class ModelConfig(Section):
@@ -52,6 +52,30 @@ class ModelConfig(Section):
     )
 
 
+class PretrainConfig(Section):
+    """How a network is pretrained on patches without their labels."""
+
+    epochs: int = Field(5, ge=1, description="Number of epochs; the learning rate falls to zero.")
+    batch_size: int = Field(
+        256, ge=2, description="Patches among whose pictures the other one of each is to be found."
+    )
+    learning_rate: float = Field(4e-3, gt=0, description="Largest step size of the optimiser.")
+    temperature: float = Field(
+        0.2, gt=0, description="What likenesses are divided by; a lower one asks for sharper ones."
+    )
+    seed: Seed = Field(42, description="Seed of the weights, the order and every random change.")
+    device: Device = Field("auto", description="auto takes a GPU where there is one.")
+    precision: Precision = Field(
+        "auto", description="auto takes bfloat16 where the processor computes in it, else float32."
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes.",
+    )
+
+
 class TrainConfig(Section):
     """How the network is trained."""
 
@@ -89,7 +113,8 @@ class TrainConfig(Section):
     start: str = Field(
         "",
         description="Run, or name of shipped weights, of the same network, from whose weights "
-        "training goes on, as to make it fit one's own slides; empty draws them.",
+        "training goes on, as to make it fit one's own slides, or what `sentinode pretrain` left; "
+        "empty draws them.",
         json_schema_extra=SPEED,  # its weights count, wherever they lie
     )
     teachers: tuple[str, ...] = Field(

@@ -110,7 +110,8 @@ def export_run(
         say: Called with a line for each export.
 
     Raises:
-        InputError: No set to check or to calibrate on, or one that does not suit the network.
+        InputError: No set to check or to calibrate on, or one that does not suit the network, or
+            a run that was only pretrained.
         CheckpointError: The run's weights are damaged.
         BusyError: Another process exports into the same folder.
     """
@@ -125,7 +126,7 @@ def export_run(
             "int8 is calibrated on training patches: name their packed set with "
             "--calibration-set SET"
         )
-    target = _target(run, out)
+    target = _target(run.taught(), out)
     with folder_lock(target):
         if out is not None:
             _check_alone(target, run, wanted)

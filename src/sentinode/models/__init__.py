@@ -30,6 +30,7 @@ from sentinode.models.registry import (
 from sentinode.models.run import (
     CONFIG_FILE,
     HISTORY_FILE,
+    PRETRAINED,
     RECORD_FILE,
     Run,
     RunRecord,
@@ -45,6 +46,7 @@ __all__ = [
     "CONFIG_FILE",
     "ENCODER",
     "HISTORY_FILE",
+    "PRETRAINED",
     "RECORD_FILE",
     "SPEC_FILE",
     "WEIGHTS_FILE",

@@ -25,8 +25,9 @@ from sentinode.models.orbit import ORIENTATIONS, LiftingConv, OrbitConv, OrbitNo
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
 
-__all__ = ["STRIDE", "NodeNet", "build_nodenet", "nodenet"]
+__all__ = ["BUILDER", "STRIDE", "NodeNet", "build_nodenet", "nodenet"]
 
+BUILDER = "sentinode.models.nodenet:build_nodenet"
 SIZE = 96
 STRIDE = 8
 """Pixels between neighbouring positions of the dense map."""
@@ -201,7 +202,7 @@ def nodenet(name: str, widths: Sequence[int], dropout: float = 0.3) -> ModelSpec
     """
     return ModelSpec(
         name=name,
-        builder="sentinode.models.nodenet:build_nodenet",
+        builder=BUILDER,
         args={"widths": list(widths), "dropout": dropout},
         preprocess=Preprocess(mean=(MEAN,) * 3, std=(STD,) * 3),
         explain_layer="features.last",

@@ -34,6 +34,7 @@ from sentinode.tables import (
 __all__ = [
     "CONFIG_FILE",
     "HISTORY_FILE",
+    "PRETRAINED",
     "RECORD_FILE",
     "Run",
     "RunRecord",
@@ -44,6 +45,8 @@ __all__ = [
 RECORD_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 CONFIG_FILE = "config.toml"
+PRETRAINED = "pretrain"
+"""The stage whose runs are for starting from: no label was shown to them."""
 
 
 class RunRecord(BaseModel):
@@ -112,7 +115,7 @@ class Run:
         if not (folder / RECORD_FILE).is_file():
             raise MissingInputError(
                 f"{folder} holds no finished run: {RECORD_FILE} is missing; the same "
-                "`sentinode train` command goes on with one that was interrupted"
+                "command goes on with one that was interrupted"
             )
         return cls(folder, read_spec(folder), read_record(folder))
 
@@ -136,6 +139,24 @@ class Run:
                 f"(SHA-256 {found[:12]}, expected {self.weights_hash[:12]})"
             )
         return network
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether a label was ever shown to it; to what was only pretrained none was."""
+        return self.record.provenance.stage != PRETRAINED
+
+    def taught(self) -> Run:
+        """Return itself.
+
+        Raises:
+            InputError: It was pretrained only, and no label was ever shown to it.
+        """
+        if not self.is_taught:
+            raise InputError(
+                f"{self.folder} was pretrained and has learnt no label yet; train from it: "
+                f"sentinode train SET --set train.start={self.folder} --out RUN"
+            )
+        return self
 
     @property
     def weights_hash(self) -> str:
@@ -193,13 +214,17 @@ def forget_run(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def resolve_run(name: str) -> Run:
+def resolve_run(name: str, *, to_start: bool = False) -> Run:
     """Open what a command was given as RUN: a run folder's path, or the name of shipped weights.
 
-    Every command that takes a RUN comes through here.
+    Args:
+        name: The path or name.
+        to_start: Whether training is to start from it, and it need not have learnt any label.
 
     Raises:
         MissingInputError: There is no such run.
+        InputError: No label was ever shown to it.
         CheckpointError: It is damaged or of another version.
     """
-    return Run.open(run_folder(name))
+    run = Run.open(run_folder(name))
+    return run if to_start else run.taught()

@@ -96,7 +96,8 @@ def choose(run: Run | Path, config: PredictConfig) -> Choice:
         raise InputError(_nothing(folder, exports, config, remarks))
     from sentinode.models import Run
 
-    return _by_torch(Run.open(folder) if isinstance(run, Path) else run, tuple(remarks))
+    opened = Run.open(folder) if isinstance(run, Path) else run
+    return _by_torch(opened.taught(), tuple(remarks))
 
 
 def _by_torch(run: Run, remarks: tuple[str, ...]) -> Choice:

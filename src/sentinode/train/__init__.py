@@ -2,6 +2,7 @@
 
 from sentinode.train.norms import norms_of, renew_norms
 from sentinode.train.plan import make_plan
+from sentinode.train.pretraining import pretrain
 from sentinode.train.ranks import first_process, processes
 from sentinode.train.seeds import mean_and_deviation, train_seeds
 from sentinode.train.teaching import weights_behind
@@ -13,6 +14,7 @@ __all__ = [
     "make_plan",
     "mean_and_deviation",
     "norms_of",
+    "pretrain",
     "processes",
     "renew_norms",
     "train",

@@ -18,7 +18,7 @@ from sentinode.models.encoders import has_fixed_features
 from sentinode.tables import PackedSet, Split
 from sentinode.train.teaching import start_of, teachers_of, weights_behind
 
-__all__ = ["Examples", "Plan", "differences", "make_plan", "mlflow_uri"]
+__all__ = ["Examples", "Plan", "at_scale", "differences", "make_plan", "mlflow_uri"]
 
 
 @final
@@ -100,7 +100,7 @@ def make_plan(
         TrainingError: A fold is empty or has one class only.
     """
     split.check_belongs(packed.manifest.hash, packed.folder / "split.json")
-    spec = _at_scale(spec or spec_for(config.model), packed)
+    spec = at_scale(spec or spec_for(config.model), packed)
     settings = config.train
     if "mlflow" in settings.log:
         mlflow_uri(settings)
@@ -162,13 +162,14 @@ def _flat(made_from: Mapping[str, Any]) -> dict[str, Any]:
     config = made_from.get("config", {})
     keys = {
         f"{section}.{key}": value
-        for section in ("train", "augment")
+        for section in ("train", "pretrain", "augment")
         for key, value in config.get(section, {}).items()
     }
     return {**keys, "model": config.get("model"), **made_from.get("inputs", {})}
 
 
-def _at_scale(spec: ModelSpec, packed: PackedSet) -> ModelSpec:
+def at_scale(spec: ModelSpec, packed: PackedSet) -> ModelSpec:
+    """Return the network at the set's scale; InputError where its patches have another size."""
     size = spec.preprocess.size
     if packed.meta.size != size:
         raise InputError(

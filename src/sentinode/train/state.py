@@ -4,53 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
-from sentinode.core import (
-    atomic_path,
-    first_line,
-    hash_bytes,
-    hash_json,
-    leftovers,
-    read_json,
-    write_json,
-)
-from sentinode.errors import CheckpointError, InputError
+from sentinode.core import first_line
 from sentinode.models import Network, out_of_memory, state_of
 from sentinode.tables import HISTORY_COLUMNS
 from sentinode.train.average import MovingAverage
 from sentinode.train.plan import Plan
 from sentinode.train.ranks import Ranks
+from sentinode.train.stored import (
+    STATE_FILE,
+    Pace,
+    below,
+    damaged,
+    moments,
+    read_state,
+    read_tensors,
+    remove_state,
+    restore_moments,
+    write_state,
+)
 
-__all__ = [
-    "STATE_FILE",
-    "Part",
-    "StateError",
-    "TrainState",
-    "read_state",
-    "read_tensors",
-    "remove_state",
-]
+__all__ = ["Part", "TrainState"]
 
-STATE_FILE = "state.json"
-TENSOR_FILES = "epoch-*.safetensors"
 NUMBERS = TypeAdapter(list[dict[str, FiniteFloat]], config=ConfigDict(strict=True))
-SECONDS_BETWEEN_WRITTEN = 300.0
-TIMES_AS_LONG = 50.0  # as writing itself took, so that large networks are not written all the time
-
-
-@final
-class StateError(CheckpointError):
-    """A training that was cut short cannot go on from what it left."""
 
 
 @final
@@ -80,8 +63,7 @@ NOTHING = Part(torch.empty(0), 0.0)
 class TrainState:
     """The epochs done so far, and the tensors to go on from.
 
-    The folder holds ``state.json`` and the tensors it names by file and hash. The tensors are
-    written first under a new name, so that replacing ``state.json`` changes both at once.
+    The folder holds ``state.json`` and the tensors it names by file and hash.
 
     Attributes:
         history: One row of the history per finished epoch.
@@ -112,7 +94,7 @@ class TrainState:
         self.kept: dict[str, Tensor] = {}
         self.batch_size = plan.settings.batch_size
         self.computed_elsewhere = False
-        self._written_at, self._pause = time.perf_counter(), SECONDS_BETWEEN_WRITTEN
+        self._pace = Pace()
 
     def resume(self) -> None:
         """Go on from what the folder holds, or from the plan's first weights where it is empty.
@@ -179,7 +161,7 @@ class TrainState:
 
         Several processes write whole epochs only: they would have to agree about the time.
         """
-        return self.alone and time.perf_counter() - self._written_at > self._pause
+        return self.alone and self._pace.due
 
     def write(self, part: Part = NOTHING) -> None:
         """Write everything; what was there is replaced at once or stays whole.
@@ -196,8 +178,7 @@ class TrainState:
             return
         start = time.perf_counter()
         self._write(part)
-        self._written_at = time.perf_counter()
-        self._pause = max(SECONDS_BETWEEN_WRITTEN, TIMES_AS_LONG * (self._written_at - start))
+        self._pace.wrote(start)
 
     def _write(self, part: Part) -> None:
         tensors = {f"model.{name}": t for name, t in state_of(self._network).items()}
@@ -205,26 +186,18 @@ class TrainState:
             averaged = state_of(self._average.network)
             tensors |= {f"average.{name}": t for name, t in averaged.items()}
         tensors |= {f"kept.{name}": t for name, t in self.kept.items()}
-        tensors |= {f"optimizer.{name}": t for name, t in _moments(self._optimizer).items()}
+        tensors |= {f"optimizer.{name}": t for name, t in moments(self._optimizer).items()}
         tensors |= {"part.logits": part.logits} if part.done else {}
-        data = save(tensors)
-        file = f"epoch-{self.epoch:04d}{f'-{part.done}' if part.done else ''}.safetensors"
-        with atomic_path(self._folder / file) as temporary:
-            temporary.write_bytes(data)
         values = {
             "made_from": self._plan.made_from,
             "compute": self.compute,
             "batch_size": self.batch_size,
-            "tensors": file,
-            "sha256": hash_bytes(data),
             "history": self.history,
             "timing": self.timing,
             "part_s": part.seconds,
         }
-        write_json(self._folder / STATE_FILE, values | {"check": hash_json(values)})
-        for other in self._folder.glob(TENSOR_FILES):
-            if other.name != file:
-                other.unlink()
+        name = f"{self.epoch:04d}{f'-{part.done}' if part.done else ''}"
+        write_state(self._folder, name, tensors, values)
 
     def remove(self) -> None:
         """Remove what is stored once the run is finished."""
@@ -249,61 +222,11 @@ class TrainState:
             if (average := self._average) is not None:
                 stored = _weights("average.", tensors, average.network)
                 average.network.load_state_dict(stored)
-            _restore_moments(self._optimizer, _below("optimizer.", tensors))
+            restore_moments(self._optimizer, below("optimizer.", tensors))
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             if out_of_memory(error):
                 raise
-            raise _damaged(self._folder, f"it holds another thing ({first_line(error)})") from error
-
-
-def read_state(folder: Path) -> dict[str, Any]:
-    """Read ``state.json``.
-
-    Raises:
-        StateError: It is damaged.
-    """
-    try:
-        values = read_json(folder / STATE_FILE)
-        whole = isinstance(values, dict) and values.pop("check", None) == hash_json(values)
-    except (InputError, ValueError, RecursionError) as error:
-        raise _damaged(folder, first_line(error)) from error
-    if not whole or not isinstance(values.get("made_from"), dict):
-        raise _damaged(folder, f"{STATE_FILE} was changed")
-    checked: dict[str, Any] = values
-    return checked
-
-
-def read_tensors(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Read the tensors that ``state.json`` names.
-
-    Raises:
-        StateError: They are not there, damaged, or others.
-    """
-    try:
-        data = (folder / str(values.get("tensors"))).read_bytes()
-        if hash_bytes(data) != values.get("sha256"):
-            raise _damaged(folder, "its tensors are not the ones it recorded")
-        return load(data)
-    except (OSError, SafetensorError) as error:
-        raise _damaged(folder, str(error)) from error
-
-
-def remove_state(folder: Path) -> None:
-    """Remove what a `TrainState` wrote into a folder, and the folder where nothing else is in it.
-
-    ``state.json`` goes first: without it the rest is nothing to go on from.
-    """
-    (folder / STATE_FILE).unlink(missing_ok=True)
-    for file in (*folder.glob(TENSOR_FILES), *leftovers(folder)):
-        file.unlink(missing_ok=True)
-    with suppress(OSError):  # it is not there, or holds what others put there
-        folder.rmdir()
-
-
-def _damaged(folder: Path, why: str) -> StateError:
-    return StateError(
-        f"the interrupted training in {folder.parent} cannot go on: {why}; start over with --force"
-    )
+            raise damaged(self._folder, f"it holds another thing ({first_line(error)})") from error
 
 
 def _rows(values: Mapping[str, Any]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
@@ -339,40 +262,10 @@ def _divisor(size: object, whole: int) -> int:
 
 def _weights(prefix: str, tensors: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     """Return what is stored of a network; raises ValueError where it is of another one."""
-    found = _below(prefix, tensors)
+    found = below(prefix, tensors)
     known = network.state_dict()
     if {n: (t.shape, t.dtype) for n, t in found.items()} != {
         n: (t.shape, t.dtype) for n, t in known.items()
     }:
         raise ValueError("its weights are of another network")
     return found
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{key}": value.detach().to("cpu").contiguous()
-        for index, values in state.items()
-        for key, value in values.items()
-    }
-
-
-def _restore_moments(optimizer: torch.optim.Optimizer, stored: Mapping[str, Tensor]) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    known = {int(name.partition(".")[0]) for name in stored}  # of weights that were ever changed
-    if not known <= set(range(len(parameters))) or (parameters and not known):
-        raise ValueError("its optimiser is of other weights")
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in stored.items():
-        index, _, key = name.partition(".")
-        like = parameters[int(index)]
-        # A fused optimiser walks parameter and moments in memory order: it must be the same one.
-        if tensor.shape == like.shape:
-            tensor = torch.empty_like(like).copy_(tensor)  # noqa: PLW2901
-        state.setdefault(int(index), {})[key] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -34,7 +34,7 @@ def start_of(settings: TrainConfig, spec: ModelSpec) -> Run | None:
     """
     if not settings.start:
         return None
-    run = resolve_run(settings.start)
+    run = resolve_run(settings.start, to_start=True)
     if _shape(run.spec) != _shape(spec):
         raise InputError(
             f"{spec.name} cannot start from {run.folder}, which holds {run.spec.name} or sees "
@@ -49,7 +49,9 @@ def weights_behind(settings: TrainConfig) -> dict[str, str]:
     Raises:
         MissingInputError: There is no such run.
     """
-    start = {"start": resolve_run(settings.start).weights_hash} if settings.start else {}
+    start = {}
+    if settings.start:
+        start = {"start": resolve_run(settings.start, to_start=True).weights_hash}
     teachers = enumerate(settings.teachers, 1)
     return start | {f"teacher_{n}": resolve_run(name).weights_hash for n, name in teachers}
 

@@ -16,7 +16,6 @@ from sentinode.core import (
     folder_lock,
     hash_file,
     large_memory_kept,
-    leftovers,
     provenance,
     write_text,
 )
@@ -32,26 +31,18 @@ from sentinode.models import (
     Run,
     RunRecord,
     deterministic,
-    forget_run,
-    read_record,
     save_checkpoint,
 )
 from sentinode.tables import HISTORY_COLUMNS, PackedSet, Split, write_history
+from sentinode.train.folder import STATE_FOLDER, make_way
 from sentinode.train.loop import fit
-from sentinode.train.plan import Plan, differences, make_plan
+from sentinode.train.plan import Plan, make_plan
 from sentinode.train.ranks import Ranks
-from sentinode.train.state import (
-    STATE_FILE,
-    StateError,
-    TrainState,
-    read_state,
-    read_tensors,
-    remove_state,
-)
+from sentinode.train.state import TrainState
+from sentinode.train.stored import StateError, remove_state
 
 __all__ = ["CONFIG_FILE", "train"]
 
-STATE_FOLDER = "state"
 SECTIONS = ("model", "train", "augment")
 
 
@@ -150,7 +141,7 @@ def _without_exact_form(error: RuntimeError) -> TrainingError | None:
 
 def _take_folder(held: ExitStack, out: Path, plan: Plan, force: bool) -> None:
     held.enter_context(folder_lock(out))
-    _make_way(out, plan, force)
+    make_way(out, plan.made_from, force)
 
 
 def _finished(out: Path) -> Run | None:
@@ -161,55 +152,6 @@ def _finish(out: Path, plan: Plan, config: Config, state: TrainState) -> Run:
     _write(out, plan, config, state)
     state.remove()
     return Run.open(out)
-
-
-def _make_way(out: Path, plan: Plan, force: bool) -> None:
-    """Keep what belongs to this plan; refuse what does not, or remove it where forced."""
-    for leftover in leftovers(out):
-        leftover.unlink()
-    if force and not _going_on(out, plan):
-        forget_run(out)
-        remove_state(out / STATE_FOLDER)
-    stored = _stored(out)
-    if stored is not None and (differing := differences(plan.made_from, stored)):
-        raise InputError(
-            f"{out} holds a run made otherwise ({', '.join(differing)}); "
-            "choose another --out, or start over with --force"
-        )
-    if (out / RECORD_FILE).is_file():  # of a training that was killed when all was done
-        remove_state(out / STATE_FOLDER)
-    elif stored is None and _holds_config_alone(out):
-        raise InputError(
-            f"{out / CONFIG_FILE} is of no run and would be overwritten; choose another --out"
-        )
-
-
-def _holds_config_alone(out: Path) -> bool:
-    """Whether a configuration lies there without weights, beside which every run's own lies."""
-    return (out / CONFIG_FILE).exists() and not (out / WEIGHTS_FILE).is_file()
-
-
-def _going_on(out: Path, plan: Plan) -> bool:
-    """Whether this very training was begun there and cut short."""
-    state = out / STATE_FOLDER
-    if (out / RECORD_FILE).is_file() or not (state / STATE_FILE).is_file():
-        return False
-    try:
-        values = read_state(state)
-        read_tensors(state, values)
-    except StateError:
-        return False
-    return not differences(plan.made_from, values["made_from"])
-
-
-def _stored(out: Path) -> Mapping[str, Any] | None:
-    if (out / RECORD_FILE).is_file():
-        made = read_record(out).provenance
-        return {"config": made.config, "inputs": made.inputs}
-    if (out / STATE_FOLDER / STATE_FILE).is_file():
-        made_from: Mapping[str, Any] = read_state(out / STATE_FOLDER)["made_from"]
-        return made_from
-    return None
 
 
 def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
