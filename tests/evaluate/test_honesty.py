@@ -36,6 +36,22 @@ def test_slide_disjoint_is_not_said_of_a_network_that_nothing_is_known_of(case):
     assert "trained on another set" in evaluate(other, QUICK, **given).headline
 
 
+def test_slide_disjoint_is_not_said_where_what_it_started_from_may_know_the_slides(case):
+    given = {"packed": case.packed, "split": case.split}
+    made = json.loads((case.run / "run.json").read_text())
+    behind = "on another set, which may share slides with this one"
+    write_json(case.run / "run.json", made | {"behind": behind})
+    report = evaluate(case.predictions, QUICK, **given, run_folder=case.run)
+    expected = (
+        "Independence not known: weights that the network started from or learnt from were "
+        f"trained {behind}."
+    )
+    assert report.headline.startswith(expected)
+    trained_on = {"set": case.packed.meta.content_hash, "split": case.split.hash, "behind": behind}
+    said = Predictions(case.predictions.frame, {"trained_on": trained_on})
+    assert evaluate(said, QUICK, **given).headline.startswith(expected)
+
+
 def test_optimistic_split_is_said_first(case):
     split = split_by_slide(case.packed, optimistic="patches were drawn one by one.")
     report = evaluate(case.predictions, QUICK, packed=case.packed, split=split)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import torch
 from scipy.ndimage import rotate
 
 import sentinode.train.loop
-from builders.sets import QUICK, tiny_spec
-from sentinode.config import TrainConfig, load_config
+from builders.sets import QUICK, small_set, small_split, tiny_spec
+from sentinode.config import Config, TrainConfig, load_config
 from sentinode.data.loader import to_input
 from sentinode.errors import ConfigError, InputError, MissingInputError, TrainingError
 from sentinode.models import Run, choose_compute, spec
+from sentinode.predict import predict_set
 from sentinode.tables import PackedSet, Split
 from sentinode.train import train
 from sentinode.train.ranks import Ranks
@@ -217,6 +219,39 @@ def test_weights_behind_a_training_are_named_by_their_hash(teacher: Run) -> None
     found = weights_behind(TrainConfig(start=name, teachers=("nodenet-base", name)))
     assert found["start"] == found["teacher_2"] == teacher.weights_hash != found["teacher_1"]
     assert weights_behind(TrainConfig()) == {}
+
+
+def test_what_teachers_and_starts_were_trained_on_is_kept_with_the_run(
+    teacher: Run, packed: PackedSet, split: Split, tmp_path: Path
+) -> None:
+    def taught(name: str, *keys: str, by: Split = split, on: PackedSet = packed) -> Run:
+        config = load_config(None, [*QUICK, "train.epochs=1", *keys])
+        return train(on, by, config, tmp_path / name, spec=tiny_spec())
+
+    assert teacher.record.behind is None
+    same = taught("same", f"train.start={teacher.folder}")
+    assert same.record.behind is None
+    swapped = {**split.units, "valid": split.units["test"], "test": split.units["valid"]}
+    resplit = split.model_copy(update={"units": swapped})
+    other = taught("other", f'train.teachers=["{teacher.folder}"]', by=resplit)
+    assert other.record.behind == "by another split of this set"
+    later = taught("later", f"train.start={other.folder}", by=resplit)
+    assert later.record.behind == other.record.behind, "a chain does not forget"
+    assert predict_set(later, packed, Config(), split=resplit).note["trained_on"] == {
+        "set": packed.meta.content_hash,
+        "split": resplit.hash,
+        "behind": "by another split of this set",
+    }
+    second = small_set(tmp_path / "second", seed=2)
+    elsewhere = taught(
+        "elsewhere", f"train.start={teacher.folder}", by=small_split(second), on=second
+    )
+    assert elsewhere.record.behind == "on another set, which may share slides with this one"
+    record = json.loads((teacher.folder / "run.json").read_text())
+    record["provenance"]["inputs"] = {"keras": "0" * 64}  # an imported one
+    (teacher.folder / "run.json").write_text(json.dumps(record))
+    told = taught("imported", f"train.start={teacher.folder}")
+    assert told.record.behind == "on patches that nothing tells of"
 
 
 def test_angles_without_a_teacher_are_refused() -> None:

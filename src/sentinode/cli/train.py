@@ -55,6 +55,11 @@ def train_command(
         typer.echo(run.facts().said())
         if advice := _advice(run, settings):
             typer.echo(advice)
+        if run.record.behind:
+            typer.echo(
+                "weights that it started from or learnt from were trained "
+                f"{run.record.behind}: how independent its figures are is not known"
+            )
         typer.echo(_said(run))
     if seeds is not None:
         _tell_spread(runs)

@@ -33,7 +33,8 @@ def foreign(
 ) -> str | None:
     """Return why the split says nothing of what the network was trained on, None where it does.
 
-    A network trained on another set, or by another split, may have seen any patch of this one.
+    A network trained on another set, or by another split, may have seen any patch of this one; so
+    may what it started from or learnt from.
 
     Args:
         packed: The set.
@@ -52,6 +53,9 @@ def foreign(
         return "the network was trained on another set, which may share slides with this one"
     if split is not None and inputs["split"] != split.hash:
         return "the network was trained by another split than this one"
+    behind = story.files["run"].get("behind") if story is not None else inputs.get("behind")
+    if behind:
+        return f"weights that the network started from or learnt from were trained {behind}"
     return None
 
 

@@ -224,7 +224,7 @@ class _Maker:
             calibration=self.calibration.summary() if self.calibration else None,
             calibration_inside=wsinfer,
             weights_sha256=self.run.weights_hash,
-            trained_on=self.run.record.provenance.inputs,
+            trained_on=self.run.taught_by(),
             int8_calibration=len(self.patches) if int8 else 0,
             files={name: hash_file(folder / name) for name in names},
             check=None,

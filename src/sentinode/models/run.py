@@ -64,6 +64,8 @@ class RunRecord(BaseModel):
         metrics: The best epoch's row of the history.
         files: SHA-256 of each file of the run by name.
         timing: Wall times in s and rates in patches/s; the only part that no seed fixes.
+        behind: Why the weights that it started from, or learnt from, may know patches that its own
+            split keeps from it, in words that follow "were trained"; None where no reason is known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +80,7 @@ class RunRecord(BaseModel):
     metrics: dict[str, float]
     files: dict[str, str]
     timing: dict[str, Any]
+    behind: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write ``run.json``, whole or not at all."""
@@ -162,6 +165,14 @@ class Run:
     def weights_hash(self) -> str:
         """SHA-256 of ``model.safetensors`` as recorded when the run was finished."""
         return self.record.files.get(WEIGHTS_FILE, "")
+
+    def taught_by(self) -> dict[str, str]:
+        """Return what predictions and exports say of its training.
+
+        The hashes of ``set`` and ``split`` among others, and ``behind`` as of `RunRecord`.
+        """
+        behind = {"behind": self.record.behind} if self.record.behind else {}
+        return self.record.provenance.inputs | behind
 
     def trained_on(self) -> int | None:
         """Return how many patches taught it, None where nothing was trained here.

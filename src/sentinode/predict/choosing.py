@@ -41,7 +41,7 @@ class Choice:
         name: Of the network.
         preprocess: What it takes.
         weights_hash: SHA-256 of the run's weights.
-        trained_on: Hashes of the set and the split of its training.
+        trained_on: Of its training, as of `Run.taught_by`.
         source: The run, by PyTorch, or the export.
         calibration: What is put upon the logits.
         remarks: What the user should know of the choice, a line each.
@@ -106,7 +106,7 @@ def _by_torch(run: Run, remarks: tuple[str, ...]) -> Choice:
         name=run.spec.name,
         preprocess=run.spec.preprocess,
         weights_hash=run.weights_hash,
-        trained_on=run.record.provenance.inputs,
+        trained_on=run.taught_by(),
         source=run,
         calibration=run.calibration(),
         remarks=remarks,

@@ -93,7 +93,7 @@ class ExportRecord(_Part):
         calibration: Summary of what is put upon the logits, None for nothing.
         calibration_inside: Whether the model file does so itself.
         weights_sha256: Weights the export was made of.
-        trained_on: Hashes of the set and the split of the training.
+        trained_on: Of the training, as of `Run.taught_by`.
         int8_calibration: How many training patches the ranges of int8 were measured on; else 0.
         files: SHA-256 of each other file of the folder by name.
         check: Result of the check, None where it was forced without one.

@@ -255,7 +255,7 @@ def _note(job: _Job, computed_by: dict[str, Any], input_hash: str) -> dict[str, 
         inputs={"weights": job.choice.weights_hash, "input": input_hash},
         packages=("onnxruntime", "openvino") if isinstance(job.choice.source, Export) else (),
     )
-    taught = {k: v for k, v in job.choice.trained_on.items() if k in ("set", "split")}
+    taught = {k: v for k, v in job.choice.trained_on.items() if k in ("set", "split", "behind")}
     remarks = {"remarks": list(job.choice.remarks)} if job.choice.remarks else {}
     return (
         {"notice": RESEARCH_USE_ONLY}

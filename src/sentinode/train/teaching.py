@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -19,7 +20,7 @@ from sentinode.train.augment import interpolated
 from sentinode.train.ranks import Ranks
 from sentinode.types import Preprocess
 
-__all__ = ["PLAIN_BATCH", "Teachers", "start_of", "teachers_of", "weights_behind"]
+__all__ = ["PLAIN_BATCH", "Teachers", "behind", "start_of", "teachers_of", "weights_behind"]
 
 PLAIN_BATCH = 64
 
@@ -54,6 +55,29 @@ def weights_behind(settings: TrainConfig) -> dict[str, str]:
         start = {"start": resolve_run(settings.start, to_start=True).weights_hash}
     teachers = enumerate(settings.teachers, 1)
     return start | {f"teacher_{n}": resolve_run(name).weights_hash for n, name in teachers}
+
+
+def behind(runs: Sequence[Run], inputs: Mapping[str, str]) -> str | None:
+    """Return why runs that are started or learnt from may know patches kept from the training.
+
+    Args:
+        runs: The runs.
+        inputs: Hashes of the ``set`` and the ``split`` of the training.
+
+    Returns:
+        As ``behind`` of `RunRecord`: of the first run that has a reason.
+    """
+    for run in runs:
+        theirs = run.record.provenance.inputs
+        if "set" not in theirs or "split" not in theirs:
+            return "on patches that nothing tells of"
+        if theirs["set"] != inputs["set"]:
+            return "on another set, which may share slides with this one"
+        if theirs["split"] != inputs["split"]:
+            return "by another split of this set"
+        if run.record.behind is not None:
+            return run.record.behind
+    return None
 
 
 def _shape(spec: ModelSpec) -> tuple[object, ...]:

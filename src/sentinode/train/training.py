@@ -40,6 +40,7 @@ from sentinode.train.plan import Plan, make_plan
 from sentinode.train.ranks import Ranks
 from sentinode.train.state import TrainState
 from sentinode.train.stored import StateError, remove_state
+from sentinode.train.teaching import behind
 
 __all__ = ["CONFIG_FILE", "train"]
 
@@ -177,6 +178,7 @@ def _write(out: Path, plan: Plan, config: Config, state: TrainState) -> None:
             for name in (SPEC_FILE, WEIGHTS_FILE, HISTORY_FILE, CONFIG_FILE)
         },
         timing=_timing(plan, state),
+        behind=behind((*filter(None, [plan.start]), *plan.teachers), plan.made_from["inputs"]),
     ).write(out)
 
 
