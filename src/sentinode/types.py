@@ -12,6 +12,7 @@ __all__ = [
     "FOLDS",
     "FOLD_NAMES",
     "PATCHES_DTYPE",
+    "PRETRAINED",
     "RESEARCH_USE_ONLY",
     "Fold",
     "Level0Px",
@@ -45,6 +46,9 @@ FOLD_NAMES: dict[str, str] = {
 
 UInt8Array = NDArray[np.uint8]
 PATCHES_DTYPE = np.uint8
+
+PRETRAINED = "pretrain"
+"""The stage whose runs are for starting from: no label was shown to them."""
 
 RESEARCH_USE_ONLY = (
     "Research use only. Not a medical device. Not for diagnosis or patient management."

@@ -418,3 +418,9 @@ def test_the_command(packed: PackedSet, tmp_path: Path) -> None:
     assert f"train from it with --set train.start={out}" in done.output
     predict = ["predict", str(out), str(packed.folder), "--out", str(tmp_path / "p.csv")]
     assert "has learnt no label yet" in str(CliRunner().invoke(app, predict).exception)
+    table = tmp_path / "mine.csv"
+    table.write_text("id,label,probability\na,0,0.2\nb,1,0.7\nc,0,0.1\nd,1,0.9\n")
+    evaluate = ["evaluate", str(table), "--run", str(out), "--out", str(tmp_path / "report")]
+    assert "has learnt no label yet" in str(CliRunner().invoke(app, evaluate).exception)
+    export = ["export", str(out), "--force", "--format", "torchscript"]
+    assert "has learnt no label yet" in str(CliRunner().invoke(app, export).exception)

@@ -14,6 +14,7 @@ import pandas as pd
 from sentinode.core import hash_bytes, hash_file, read_json
 from sentinode.errors import InputError, MissingInputError
 from sentinode.tables import PackedSet, Predictions, Split, Training, read_history
+from sentinode.types import PRETRAINED
 
 __all__ = ["RunStory", "input_hashes", "origins", "read_run"]
 
@@ -39,7 +40,8 @@ def read_run(folder: Path, predictions: Predictions) -> RunStory:
 
     Raises:
         MissingInputError: It is no run folder.
-        InputError: A file is damaged, or the predictions name other weights as theirs.
+        InputError: A file is damaged, the predictions name other weights as theirs, or the run was
+            only pretrained.
     """
     if not (folder / "run.json").is_file():
         raise MissingInputError(f"{folder} is no run folder: run.json is missing")
@@ -48,6 +50,12 @@ def read_run(folder: Path, predictions: Predictions) -> RunStory:
         path = folder / f"{name}.json"
         if path.is_file():
             files[name] = _plain(read_json(path), path)
+    made = files["run"].get("provenance")
+    if isinstance(made, dict) and made.get("stage") == PRETRAINED:
+        raise InputError(
+            f"{folder} was pretrained and has learnt no label yet; give the run that was trained "
+            "from it"
+        )
     path = folder / "config.toml"
     if path.is_file():
         try:

@@ -30,7 +30,6 @@ from sentinode.models.registry import (
 from sentinode.models.run import (
     CONFIG_FILE,
     HISTORY_FILE,
-    PRETRAINED,
     RECORD_FILE,
     Run,
     RunRecord,
@@ -46,7 +45,6 @@ __all__ = [
     "CONFIG_FILE",
     "ENCODER",
     "HISTORY_FILE",
-    "PRETRAINED",
     "RECORD_FILE",
     "SPEC_FILE",
     "WEIGHTS_FILE",

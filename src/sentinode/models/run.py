@@ -30,11 +30,11 @@ from sentinode.tables import (
     history_facts,
     read_history,
 )
+from sentinode.types import PRETRAINED
 
 __all__ = [
     "CONFIG_FILE",
     "HISTORY_FILE",
-    "PRETRAINED",
     "RECORD_FILE",
     "Run",
     "RunRecord",
@@ -45,8 +45,6 @@ __all__ = [
 RECORD_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 CONFIG_FILE = "config.toml"
-PRETRAINED = "pretrain"
-"""The stage whose runs are for starting from: no label was shown to them."""
 
 
 class RunRecord(BaseModel):

@@ -28,7 +28,6 @@ from sentinode.data.loader import batches, epoch_order, resident, to_input
 from sentinode.errors import InputError, TrainingError
 from sentinode.models import (
     CONFIG_FILE,
-    PRETRAINED,
     RECORD_FILE,
     SPEC_FILE,
     WEIGHTS_FILE,
@@ -50,6 +49,7 @@ from sentinode.train.folder import STATE_FOLDER, make_way
 from sentinode.train.plan import at_scale
 from sentinode.train.pretrain_state import PretrainPlan, PretrainState, diverged
 from sentinode.train.stored import StateError, remove_state
+from sentinode.types import PRETRAINED
 
 __all__ = ["pretrain"]
 
