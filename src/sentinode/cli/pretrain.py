@@ -22,7 +22,7 @@ def pretrain_command(
 ) -> None:
     """Teach a nodenet to tell patches apart without any label, for a training to start from.
 
-    Started again after an interruption it goes on after the last finished epoch.
+    Started again after an interruption it goes on where it was.
     """
     from sentinode.tables import PackedSet, Split
 

@@ -120,7 +120,7 @@ def _runs_at(name: str) -> list[Run]:
             f"or names that come with the package: {', '.join(weight_names())}"
         )
     runs = [Run.open(path) for path in below]
-    return [run for run in runs if run.is_taught] or [runs[0].taught()]
+    return [run for run in runs if run.is_taught] or [runs[0].taught()]  # which refuses
 
 
 def _check_no_copies(runs: Sequence[Run], names: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["LATER", "SPEED", "Device", "Fraction", "Precision", "Section", "Seed"]
+__all__ = ["LATER", "SPEED", "Device", "Fraction", "Precision", "Section", "Seed", "Threads"]
 
 SPEED: dict[str, Any] = {"speed_only": True}
 """Marks a key that changes how fast a result comes, and not the result."""
@@ -47,7 +47,22 @@ class Section(BaseModel):
         return self.model_dump(mode="json", exclude=left_out)
 
 
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], Field(description="auto takes a GPU where there is one.")
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    Field(
+        description="auto takes bfloat16 where the processor computes in it, else float32.",
+    ),
+]
+Threads = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=1024,
+        description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes.",
+    ),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]

@@ -151,7 +151,7 @@ class PredictConfig(Section):
         description="Patches at once; 32 stay in a processor's caches, a GPU takes more.",
         json_schema_extra=SPEED,
     )
-    device: Device = Field("auto", description="auto takes a GPU where there is one.")
+    device: Device = "auto"
     runtime: Literal["auto", "torch", "onnx", "openvino"] = Field(
         "auto",
         description="What computes the network: torch from the run itself, the others from its "

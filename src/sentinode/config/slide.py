@@ -19,7 +19,7 @@ class SlideConfig(Section):
         multiple_of=2,
         description="Pixels between neighbouring positions, at the network's scale.",
     )
-    device: Device = Field("auto", description="auto takes a GPU where there is one.")
+    device: Device = "auto"
     precision: Precision = Field(
         "auto", description="Of the network's arithmetic; auto as in train."
     )

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from sentinode.config.section import LATER, SPEED, Device, Precision, Section, Seed
+from sentinode.config.section import LATER, SPEED, Device, Precision, Section, Seed, Threads
 
 __all__ = ["AugmentConfig", "ModelConfig", "PretrainConfig", "TrainConfig"]
 
@@ -64,16 +64,9 @@ class PretrainConfig(Section):
         0.2, gt=0, description="What likenesses are divided by; a lower one asks for sharper ones."
     )
     seed: Seed = Field(42, description="Seed of the weights, the order and every random change.")
-    device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    precision: Precision = Field(
-        "auto", description="auto takes bfloat16 where the processor computes in it, else float32."
-    )
-    threads: int = Field(
-        0,
-        ge=0,
-        le=1024,
-        description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes.",
-    )
+    device: Device = "auto"
+    precision: Precision = "auto"
+    threads: Threads = 0
 
 
 class TrainConfig(Section):
@@ -163,16 +156,9 @@ class TrainConfig(Section):
         "best", description="best keeps the weights of the lowest validation loss."
     )
     seed: Seed = Field(42, description="Seed of the weights, the order and every random change.")
-    device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    precision: Precision = Field(
-        "auto", description="auto takes bfloat16 where the processor computes in it, else float32."
-    )
-    threads: int = Field(
-        0,
-        ge=0,
-        le=1024,
-        description="CPU threads; 0 takes all cores. Part of what fixes the exact bytes.",
-    )
+    device: Device = "auto"
+    precision: Precision = "auto"
+    threads: Threads = 0
     log: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
         (),
         description="Where the history is told beside history.csv: tensorboard (into the run's "

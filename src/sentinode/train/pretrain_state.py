@@ -143,7 +143,7 @@ class PretrainState:
         """Make a row of the steps seen, all of an epoch, which took ``seconds`` s; write it."""
         means = {k: float(np.mean([each[k] for each in self.seen])) for k in ("loss", "found")}
         self.history.append({**means, "seconds": seconds})
-        self.seen = []
+        self.seen, self.seconds = [], 0.0
         self.write(0.0)
         return self.history[-1]
 

@@ -177,7 +177,6 @@ def _epochs(
             after_epoch(row)
         for epoch in range(len(state.history) + 1, epochs + 1):
             start = time.perf_counter() - state.seconds
-            state.seconds = 0.0
             _epoch(state, images, plan, start, progress)
             row = state.end_epoch(time.perf_counter() - start)
             progress.say(
@@ -238,7 +237,6 @@ def _write(out: Path, plan: PretrainPlan, state: PretrainState, config: Config) 
         update={"model": ModelConfig(name=plan.spec.name), "augment": plan.augment}
     )
     write_text(out / CONFIG_FILE, resolved_toml(settings, SECTIONS))
-    seconds = [row["seconds"] for row in state.history]
     RunRecord(
         fingerprint=hash_json(plan.made_from),
         provenance=provenance(PRETRAINED, **plan.made_from, seeds={PRETRAINED: plan.settings.seed}),
@@ -248,5 +246,5 @@ def _write(out: Path, plan: PretrainPlan, state: PretrainState, config: Config) 
         patches={"train": len(plan.rows)},
         metrics={name: state.history[-1][name] for name in ("loss", "found")},
         files={name: hash_file(out / name) for name in (SPEC_FILE, WEIGHTS_FILE, CONFIG_FILE)},
-        timing={"epochs": state.history, "seconds": sum(seconds)},
+        timing={"epochs": state.history, "seconds": sum(row["seconds"] for row in state.history)},
     ).write(out)
