@@ -45,8 +45,9 @@ class ScriptRuntime(Runtime):
         path = export.model()
         try:
             with warnings.catch_warnings():
-                # PyTorch would rather have torch.export, which WSInfer and QuPath do not read
-                warnings.simplefilter("ignore", DeprecationWarning)
+                # PyTorch would rather have torch.export, which WSInfer and QuPath do not read;
+                # 2.13 says so as a DeprecationWarning, 2.14 as a FutureWarning
+                warnings.filterwarnings("ignore", ".torch.jit.load. is deprecated")
                 self._module = torch.jit.load(  # type: ignore[no-untyped-call]
                     str(path), map_location="cpu"
                 )

@@ -82,8 +82,8 @@ def test_a_masked_autoencoder_sees_the_whole_patch_in_order(tmp_path: Path) -> N
             shown, parts.patch_embeddings(images) + parts.position_embeddings[:, 1:]
         )
     assert maps[0].shape == (2, 16, 4, 4)
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        save_script(network, images, tmp_path / "script.pt")
+    save_script(network, images, tmp_path / "script.pt")
+    with warnings.catch_warnings(action="ignore"):  # that torch.jit is deprecated
         traced = torch.jit.load(str(tmp_path / "script.pt"))
     three = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
