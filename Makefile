@@ -13,13 +13,14 @@ TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 # index is enough; where it cannot be reached, pip takes what its own index has.
 TORCH_FROM := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15)
 
-.PHONY: help env demo test test-slow lint format clean
+.PHONY: help env demo test test-slow test-encoders lint format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
 	@echo "  make demo       the main job, end to end, on a synthetic cohort"
 	@echo "  make test       style, types, import order and tests"
 	@echo "  make test-slow  the long tests"
+	@echo "  make test-encoders  those of encoders, beside timm and MONAI; takes their newest releases"
 
 env: $(READY)
 
@@ -47,9 +48,16 @@ test: lint
 test-slow: $(READY)
 	$(BIN)/pytest -m slow --timeout 1800
 
+# In an environment of its own: timm needs torchvision, and that a PyTorch of the same build. Where the
+# index of CPU builds cannot be reached these are CUDA builds, of several GB.
+test-encoders:
+	$(PYTHON) -m venv --clear $(VENV)-encoders
+	$(VENV)-encoders/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_FROM) -e '.[dev,encoders,monai]' torchvision
+	OMP_NUM_THREADS=1 $(VENV)-encoders/bin/pytest -rs tests/models/encoders
+
 format: $(READY)
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) $(VENV)-encoders out

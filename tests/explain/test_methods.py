@@ -143,8 +143,8 @@ def test_fields_match_gradients(run: Run) -> None:
 def test_layer_of_a_map(run: Run, orbit: tuple[Network, ModelSpec]) -> None:
     assert choose_layer(run.load(), run.spec).name == "layers.relu4"
     chosen = choose_layer(*orbit)
-    assert chosen.name == "features.residual_b2.relu"
-    assert (chosen.field.positions, chosen.field.size) == (18, 28)
+    assert chosen.name == "features.residual_b3.relu"
+    assert (chosen.field.positions, chosen.field.size) == (16, 36)
     assert "features.last" in chosen.said
     with pytest.raises(InputError, match=r"did you mean 'layers.relu4'"):
         choose_layer(run.load(), run.spec, "layers.relu44")
