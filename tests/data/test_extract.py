@@ -272,7 +272,7 @@ def test_a_judge_calibrated_anew_is_another_one(phantoms: Path, tmp_path: Path) 
     slide, known = phantoms / "slides/phantom_000.tif", phantoms / "annotations/ncrf"
     given = [slide, "--annotations", known, "--out", tmp_path / "set", "--hard-negatives"]
     tables = []
-    for more in ((), ("--set", "predict.d4=true"), ()):
+    for more in ((), ("--set", "predict.angles=2"), ()):
         if tables and not more:
             Calibration(
                 method="platt", slope=0.5, intercept=1.0, fitted_on="a test", patches=9,
