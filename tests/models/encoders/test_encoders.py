@@ -1,6 +1,5 @@
 import copy
 import json
-import warnings
 from pathlib import Path
 
 import pytest
@@ -63,6 +62,7 @@ def test_features_are_those_of_transformers_itself(tmp_path: Path, kind: str, po
     assert network(patches).shape == (2,)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 def test_a_masked_autoencoder_sees_the_whole_patch_in_order(tmp_path: Path) -> None:
     folder = tiny_encoder(tmp_path / "mae", "mae")
     network = network_of(folder, pooling="cls+mean")
@@ -83,8 +83,7 @@ def test_a_masked_autoencoder_sees_the_whole_patch_in_order(tmp_path: Path) -> N
         )
     assert maps[0].shape == (2, 16, 4, 4)
     save_script(network, images, tmp_path / "script.pt")
-    with warnings.catch_warnings(action="ignore"):  # that torch.jit is deprecated
-        traced = torch.jit.load(str(tmp_path / "script.pt"))
+    traced = torch.jit.load(str(tmp_path / "script.pt"))
     three = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         torch.testing.assert_close(traced(three), network(three))
