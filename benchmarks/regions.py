@@ -65,7 +65,8 @@ def main() -> None:
 def real(folder: Path, run_name: str, mpp: float, picture: Path) -> dict[str, Any]:
     run = resolve_run(run_name)
     dense, calibration = Dense(run, STRIDE), run.calibration()
-    assert calibration is not None
+    if calibration is None:
+        raise SystemExit(f"{run_name} is not calibrated; see `sentinode calibrate --help`")
     shown, labels, probabilities, each = [], [], [], {}
     for path in sorted((folder / "images").glob("*.png")):
         with Slide(path, mpp) as slide:
