@@ -5,7 +5,7 @@
   eight times the features for the same weights, and no test-time augmentation.
 - *Nothing is padded.* Run over a larger region it gives, at every position, what it gives the
   patch alone; what neighbouring positions share is computed once.
-- *The centre decides.* All convolutions shrink toward the middle of the patch, and the last one
+- *The place counts.* All convolutions shrink toward the middle of the patch, and the last one
   sees it whole, so that the place of what is found is not averaged away.
 """
 
