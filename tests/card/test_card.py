@@ -11,13 +11,15 @@ import pytest
 
 from builders.compared import map_scores
 from builders.pages import Page, outward
+from builders.runs import untrained_run
 from sentinode.card import card_markdown, card_page, make_card, write_card
 from sentinode.cli.card import card_command
 from sentinode.config import EvaluateConfig
 from sentinode.core import run_folder, write_json
 from sentinode.errors import InputError, MissingInputError
 from sentinode.evaluate import evaluate
-from sentinode.models import Run, summarise
+from sentinode.models import Run, join_runs, summarise
+from sentinode.models.nodenet import nodenet
 from sentinode.tables import Predictions, Report
 
 BASE = run_folder("nodenet-base")
@@ -174,6 +176,18 @@ def test_files_of_other_weights_are_refused(report: Path, tmp_path: Path) -> Non
         make_card(run, maps=tmp_path / "others.json")
     with pytest.raises(InputError, match=r"\.md or \.html, got card\.pdf"):
         write_card(make_card(run), tmp_path / "card.pdf")
+
+
+def test_a_joined_network_tells_of_its_members_and_not_of_a_training(tmp_path: Path) -> None:
+    spec = nodenet("tiny", (2, 3, 4))
+    members = [untrained_run(tmp_path / f"{seed}", spec, seed) for seed in (0, 1)]
+    joined = join_runs(members, tmp_path / "both", name="both")
+    text = card_markdown(make_card(joined))
+    assert "2 networks, trained apart, whose mean logit it gives" in text
+    for member in members:
+        assert member.weights_hash in text
+    assert "imported" not in text
+    assert re.search(r"both_\S+_joined", text)
 
 
 def test_the_command_writes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

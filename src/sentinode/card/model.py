@@ -14,7 +14,7 @@ __all__ = ["details", "ethics", "files", "training", "uses"]
 def details(known: Known) -> Section:
     """What the network is."""
     run, summary, preprocess = known.run, known.summary, known.run.spec.preprocess
-    optimizer = known.config.get("train", {}).get("optimizer", "imported")
+    optimizer = known.config.get("train", {}).get("optimizer", run.origin)
     exact = "yes" if run.spec.dense_exact else "no"
     rows = (
         ("Name", run.spec.name),
@@ -55,22 +55,30 @@ def uses() -> tuple[Section, ...]:
 def training(known: Known) -> Section:
     """What it learnt from, and how."""
     record = known.run.record
+    data = (
+        ("Patches", _patches(known)),
+        ("Source", _source(known)),
+        ("Set, SHA-256", record.provenance.inputs.get("set", gap("not recorded"))),
+        ("Split, SHA-256", record.provenance.inputs.get("split", gap("not recorded"))),
+    )
+    who = ("Who the patients were", gap("age, sex, hospital and treatment are not recorded"))
+    if members := known.run.members:
+        how = f"{len(members)} networks, trained apart, whose mean logit it gives; their weights: "
+        made = Table(("", ""), (*data, ("Made of", how + ", ".join(members)), who))
+        return Section("Training data and procedure", (made,))
     if record.best_epoch is None:
         why = gap("its weights were imported; whoever trained them knows what they learnt from")
         return Section("Training data and procedure", (Text(why),))
     augment = known.config.get("augment", {})
     rows = (
-        ("Patches", _patches(known)),
-        ("Source", _source(known)),
-        ("Set, SHA-256", record.provenance.inputs.get("set", gap("not recorded"))),
-        ("Split, SHA-256", record.provenance.inputs.get("split", gap("not recorded"))),
+        *data,
         ("Training", f"{known.run.facts().said()}; ended by {record.stopped}"),
         ("Settings", settings_said(known.config.get("train", {}))),
         ("Changes of patches", settings_said(augment) if augment else "none"),
         ("At the kept epoch", _kept(record.metrics)),
         ("Machine", f"{record.provenance.processor}, {settings_said(record.compute)}"),
         ("Time", f"{record.timing['seconds']:,.0f} s" if "seconds" in record.timing else gap("")),
-        ("Who the patients were", gap("age, sex, hospital and treatment are not recorded")),
+        who,
     )
     return Section("Training data and procedure", (Table(("", ""), rows),))
 

@@ -30,6 +30,7 @@ from sentinode.cli.export import export_command
 from sentinode.cli.extract import extract_command
 from sentinode.cli.features import features_command
 from sentinode.cli.import_keras import import_keras_command
+from sentinode.cli.join import join_command
 from sentinode.cli.learning_curve import learning_curve_command
 from sentinode.cli.model import model_command
 from sentinode.cli.pack import pack_command
@@ -98,6 +99,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train_command,
     "tune": tune_command,
     "import-keras": import_keras_command,
+    "join": join_command,
     "reproduce": reproduce_command,
     "predict": predict_command,
     "ensemble": ensemble_command,

@@ -209,7 +209,7 @@ def _network(candidate: Candidate) -> str:
     if candidate.run is None:
         return "predictions without a run"
     return descriptive_name(
-        candidate.run.spec, _training(candidate.run).get("optimizer", "imported")
+        candidate.run.spec, _training(candidate.run).get("optimizer", candidate.run.origin)
     )
 
 

@@ -17,6 +17,7 @@ from sentinode.models.compute import (
 )
 from sentinode.models.described import descriptive_name
 from sentinode.models.folded import folded
+from sentinode.models.join import join_runs
 from sentinode.models.keras_import import import_keras
 from sentinode.models.network import DenseNetwork, Network
 from sentinode.models.registry import (
@@ -69,6 +70,7 @@ __all__ = [
     "forget_run",
     "has_unused_weights",
     "import_keras",
+    "join_runs",
     "load_checkpoint",
     "model_names",
     "new_network",

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sentinode.models.network import Network
 from sentinode.models.nodenet import Residual
-from sentinode.models.orbit import ORIENTATIONS, LiftingConv, OrbitConv, OrbitNorm
+from sentinode.models.orbit import ORIENTATIONS, Abreast, LiftingConv, OrbitConv, OrbitNorm
 
 __all__ = ["folded"]
 
@@ -69,5 +69,22 @@ def _fuse(module: nn.Module) -> None:
         if type(one) is nn.Conv2d and type(other) is nn.BatchNorm2d:
             setattr(module, name, fuse_conv_bn_eval(one, other))
             setattr(module, after, nn.Identity())
+        elif type(one) is Abreast and type(other) is nn.BatchNorm2d:
+            _fuse_shares(one, other)
+            setattr(module, after, nn.Identity())
     for child in module.children():
         _fuse(child)
+
+
+def _fuse_shares(convs: Abreast, norm: nn.BatchNorm2d) -> None:
+    """Fold into each convolution its share of the normalisation behind them."""
+    first = 0
+    for n, conv in enumerate(convs):
+        assert isinstance(conv, nn.Conv2d)
+        share = nn.BatchNorm2d(conv.out_channels, eps=norm.eps, device=conv.weight.device).eval()
+        with torch.no_grad():
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                values: torch.Tensor = getattr(norm, name)
+                getattr(share, name).copy_(values[first : first + conv.out_channels])
+        convs[n] = fuse_conv_bn_eval(conv, share)
+        first += conv.out_channels

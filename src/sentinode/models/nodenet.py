@@ -7,6 +7,9 @@
   patch alone; what neighbouring positions share is computed once.
 - *The place counts.* All convolutions shrink toward the middle of the patch, and the last one
   sees it whole, so that the place of what is found is not averaged away.
+
+Several of any widths may stand side by side in one network, which gives the sum of their logits
+(:func:`sentinode.models.join_runs` makes it their mean).
 """
 
 from __future__ import annotations
@@ -16,12 +19,13 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from sentinode.errors import InputError
 from sentinode.models.network import DenseNetwork
-from sentinode.models.orbit import ORIENTATIONS, LiftingConv, OrbitConv, OrbitNorm
+from sentinode.models.orbit import ORIENTATIONS, Abreast, LiftingConv, OrbitConv, OrbitNorm
 from sentinode.models.spec import ModelSpec
 from sentinode.types import Preprocess
 
@@ -58,11 +62,11 @@ class _Inner(torch.autograd.Function):
 class Residual(nn.Module):
     """``x + norm(conv(relu(x)))``, the rim that the convolution eats cut from ``x``."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: Sequence[int]) -> None:
         super().__init__()
         self.relu = nn.ReLU()
-        self.conv = OrbitConv(features, features, 3)
-        self.norm = OrbitNorm(features)
+        self.conv = _conv(features, features, 3)
+        self.norm = OrbitNorm(sum(features))
 
     def forward(self, values: Tensor) -> Tensor:
         """Take (N, C, H, W) to (N, C, H - 2, W - 2)."""
@@ -91,16 +95,19 @@ class NodeNet(DenseNetwork):
     Attributes:
         features: From an image to 8 × features a position.
         head: From these to a logit a position.
+        members: Features of the three stages, of each network side by side.
+        dropout: As of :func:`build_nodenet`.
     """
 
     stride = STRIDE
 
-    def __init__(self, channels: int, widths: Sequence[int], dropout: float) -> None:
+    def __init__(self, channels: int, members: Sequence[Sequence[int]], dropout: float) -> None:
         super().__init__()
-        first, second, third = widths
+        self.members, self.dropout = tuple(tuple(widths) for widths in members), dropout
+        first, second, third = zip(*self.members, strict=True)
         layers: list[tuple[str, nn.Module]] = [
-            ("lift", LiftingConv(channels, first, 4, stride=2)),  # 96 -> 47 px
-            ("norm", OrbitNorm(first)),
+            ("lift", LiftingConv(channels, sum(first), 4, stride=2)),  # 96 -> 47 px
+            ("norm", OrbitNorm(sum(first))),
             *_residuals("a", first, DEPTHS[0]),  # -> 41
             *_narrowing("b", first, second, 3),  # -> 20
             *_residuals("b", second, DEPTHS[1]),  # -> 12
@@ -112,7 +119,7 @@ class NodeNet(DenseNetwork):
         self.features = nn.Sequential(OrderedDict(layers))
         self.head = nn.Sequential(
             OrderedDict(
-                pool=OrbitPool(), dropout=nn.Dropout(dropout), logit=nn.Conv2d(2 * third, 1, 1)
+                pool=OrbitPool(), dropout=nn.Dropout(dropout), logit=nn.Conv2d(2 * sum(third), 1, 1)
             )
         )
 
@@ -149,28 +156,41 @@ class NodeNet(DenseNetwork):
 
 def _every(layer: nn.Module, values: Tensor, step: int) -> Tensor:
     """Convolve as ``layer`` does, at every ``step``-th position only."""
+    if isinstance(layer, Abreast):
+        return layer.apart(values, lambda conv, share: _every(conv, share, step))
     if isinstance(layer, OrbitConv):
         return conv2d(values, layer.kernels(), stride=step)
     assert isinstance(layer, nn.Conv2d)  # what `folded` makes of it
     return conv2d(values, layer.weight, layer.bias, stride=step)
 
 
-def _residuals(stage: str, features: int, depth: int) -> list[tuple[str, nn.Module]]:
+def _conv(
+    inputs: Sequence[int], outputs: Sequence[int], kernel: int, stride: int = 1
+) -> OrbitConv | Abreast:
+    each = [OrbitConv(i, o, kernel, stride) for i, o in zip(inputs, outputs, strict=True)]
+    return each[0] if len(each) == 1 else Abreast(each)
+
+
+def _residuals(stage: str, features: Sequence[int], depth: int) -> list[tuple[str, nn.Module]]:
     return [(f"residual_{stage}{i}", Residual(features)) for i in range(1, depth + 1)]
 
 
 def _narrowing(
-    stage: str, inputs: int, outputs: int, kernel: int, stride: int = 2
+    stage: str, inputs: Sequence[int], outputs: Sequence[int], kernel: int, stride: int = 2
 ) -> list[tuple[str, nn.Module]]:
     return [
         (f"relu_{stage}", nn.ReLU()),
-        (f"conv_{stage}", OrbitConv(inputs, outputs, kernel, stride=stride)),
-        (f"norm_{stage}", OrbitNorm(outputs)),
+        (f"conv_{stage}", _conv(inputs, outputs, kernel, stride)),
+        (f"norm_{stage}", OrbitNorm(sum(outputs))),
     ]
 
 
 def build_nodenet(
-    preprocess: Preprocess, *, widths: Sequence[int], dropout: float = 0.3
+    preprocess: Preprocess,
+    *,
+    widths: Sequence[int],
+    dropout: float = 0.3,
+    beside: Sequence[Sequence[int]] = (),
 ) -> NodeNet:
     """Build a nodenet.
 
@@ -178,32 +198,48 @@ def build_nodenet(
         preprocess: Of patches of 96 px.
         widths: Features of the three stages, each under eight orientations.
         dropout: Share of the pooled features that is zeroed while training.
+        beside: Widths of further nodenets beside it, which share nothing with it but the logit, to
+            which each adds its part.
 
     Raises:
-        InputError: Another size of patch, or widths that are not three whole numbers of 1 to 1024.
+        InputError: Another size of patch, widths that are not three whole numbers of 1 to 1024, or
+            more features of a stage than that together.
     """
     if preprocess.size != SIZE:
         raise InputError(f"nodenet takes patches of {SIZE} px, got {preprocess.size} px")
-    fits = [isinstance(w, int) and 1 <= w <= WIDEST for w in widths]
-    if len(fits) != len(DEPTHS) or not all(fits):
-        raise InputError(f"nodenet takes three widths of 1 to {WIDEST}, got {list(widths)}")
+    members = [widths, *beside]
+    for each in members:
+        fits = [isinstance(w, int) and 1 <= w <= WIDEST for w in each]
+        if len(fits) != len(DEPTHS) or not all(fits):
+            raise InputError(f"nodenet takes three widths of 1 to {WIDEST}, got {list(each)}")
+    if max(map(sum, zip(*members, strict=True))) > WIDEST:
+        raise InputError(f"nodenets side by side have {WIDEST} features a stage at most")
     if not 0 <= dropout < 1:
         raise InputError(f"dropout lies in 0..1, got {dropout}")
-    return NodeNet(preprocess.n_channels, widths, dropout)
+    return NodeNet(preprocess.n_channels, members, dropout)
 
 
-def nodenet(name: str, widths: Sequence[int], dropout: float = 0.3) -> ModelSpec:
+def nodenet(
+    name: str,
+    widths: Sequence[int],
+    dropout: float = 0.3,
+    beside: Sequence[Sequence[int]] = (),
+) -> ModelSpec:
     """Describe a nodenet for colour patches.
 
     Args:
         name: Name of the spec.
         widths: As of :func:`build_nodenet`.
         dropout: As of :func:`build_nodenet`.
+        beside: As of :func:`build_nodenet`.
     """
+    args: dict[str, JsonValue] = {"widths": list(widths), "dropout": dropout}
+    if beside:
+        args["beside"] = [list(each) for each in beside]
     return ModelSpec(
         name=name,
         builder=BUILDER,
-        args={"widths": list(widths), "dropout": dropout},
+        args=args,
         preprocess=Preprocess(mean=(MEAN,) * 3, std=(STD,) * 3),
         explain_layer="features.last",
         dense_exact=True,

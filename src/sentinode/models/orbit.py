@@ -8,13 +8,14 @@ lymph nodes. Features carry an axis of eight orientations, innermost among the c
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d
 
-__all__ = ["ORIENTATIONS", "LiftingConv", "OrbitConv", "OrbitNorm", "turned"]
+__all__ = ["ORIENTATIONS", "Abreast", "LiftingConv", "OrbitConv", "OrbitNorm", "turned"]
 
 ORIENTATIONS = 8
 
@@ -93,6 +94,29 @@ class OrbitConv(_SharedConv):
         own = self.weight.reshape(features, -1, ORIENTATIONS, kernel, kernel).unbind(2)
         copies = [turned(torch.stack([own[h] for h in met], 2), g) for g, met in enumerate(_MET)]
         return torch.stack(copies, 1).reshape(features * ORIENTATIONS, width, kernel, kernel)
+
+
+@final
+class Abreast(nn.ModuleList):
+    """Convolutions side by side, each from its own share of the features to its own.
+
+    Args:
+        convs: In the order of their shares.
+    """
+
+    def __init__(self, convs: Sequence[OrbitConv]) -> None:
+        super().__init__(convs)
+        self.shares = [conv.weight.shape[1] for conv in convs]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Convolve (N, C, H, W), C the sum of the shares."""
+        return self.apart(values, lambda conv, share: conv(share))
+
+    def apart(self, values: Tensor, convolve: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        """Return what ``convolve`` makes of each convolution and its share, side by side."""
+        shares = torch.split(values, self.shares, 1)
+        each = [convolve(conv, share) for conv, share in zip(self, shares, strict=True)]
+        return torch.cat(each, 1)
 
 
 @final

@@ -115,7 +115,8 @@ _SPECS = {
         flat_network("flat-32", (32,), (30,)),
         nodenet("nodenet-small", (3, 7, 24)),
         nodenet("nodenet-base", (6, 12, 24)),
-        nodenet("nodenet-large", (8, 14, 32)),
+        nodenet("nodenet-half", (5, 9, 24)),
+        nodenet("nodenet-large", (6, 12, 24), beside=[(5, 9, 24)]),
     )
 }
 

@@ -45,6 +45,8 @@ __all__ = [
 RECORD_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 CONFIG_FILE = "config.toml"
+JOINED, MEMBER = "join", "member_"
+"""Stage of a joined run, and what the roles of its members among the inputs begin with."""
 
 
 class RunRecord(BaseModel):
@@ -158,6 +160,19 @@ class Run:
                 f"sentinode train SET --set train.start={self.folder} --out RUN"
             )
         return self
+
+    @property
+    def members(self) -> list[str]:
+        """SHA-256 of the weights of each network that it was joined from, none where it was not."""
+        origin = self.record.provenance
+        if origin.stage != JOINED:
+            return []
+        return [digest for role, digest in origin.inputs.items() if role.startswith(MEMBER)]
+
+    @property
+    def origin(self) -> Literal["joined", "imported"]:
+        """How it came about where it was not trained here."""
+        return "joined" if self.members else "imported"
 
     @property
     def weights_hash(self) -> str:
