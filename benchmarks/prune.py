@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sentinode.core import hash_file, hash_json, provenance
 from sentinode.data.loader import to_input
+from sentinode.errors import InputError
 from sentinode.models import (
     SPEC_FILE,
     WEIGHTS_FILE,
@@ -56,6 +57,10 @@ def main() -> None:
     network = run.load().to(memory_format=torch.channels_last)
     if not isinstance(network, NodeNet) or len(network.members) > 1:
         parser.error(f"{given.run} is not one nodenet")
+    if not all(1 <= n <= had for n, had in zip(given.widths, network.members[0], strict=False)):
+        parser.error(f"--widths are at least 1 and at most {network.members[0][:2]}")
+    if given.out.exists() and any(given.out.iterdir()):
+        parser.error(f"{given.out} is not empty")
     statistics, judged = patches(given.set, run, given.seed)
     with torch.no_grad():
         wanted = network(judged)
@@ -75,7 +80,11 @@ def main() -> None:
 def patches(folder: Path, run: Run, seed: int) -> tuple[Tensor, Tensor]:
     """Return two lots of training patches, as the network sees them."""
     packed = PackedSet.open(folder)
-    folds = Split.read(folder / "split.json").folds_of(packed.manifest.frame["id"])
+    split = Split.read(folder / "split.json")
+    known = run.record.provenance.inputs
+    if (known.get("set"), known.get("split")) != (packed.meta.content_hash, split.hash):
+        raise InputError(f"{run.folder} was trained on another set than {folder}, or another split")
+    folds = split.folds_of(packed.manifest.frame["id"])
     rows = np.flatnonzero(packed.manifest.usable & (folds == "train").to_numpy(bool))
     rng = np.random.default_rng(seed)
     lots = [np.sort(rng.choice(rows, n, replace=False)) for n in (STATISTICS, JUDGED)]

@@ -183,10 +183,11 @@ def test_a_joined_network_tells_of_its_members_and_not_of_a_training(tmp_path: P
     members = [untrained_run(tmp_path / f"{seed}", spec, seed) for seed in (0, 1)]
     joined = join_runs(members, tmp_path / "both", name="both")
     text = card_markdown(make_card(joined))
-    assert "2 networks, trained apart, whose mean logit it gives" in text
+    assert "2 networks, whose mean logit it gives" in text
     for member in members:
         assert member.weights_hash in text
     assert "imported" not in text
+    assert "trained with" not in text
     assert re.search(r"both_\S+_joined", text)
 
 

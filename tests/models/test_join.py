@@ -1,6 +1,5 @@
 """Several networks in one."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,19 @@ import torch
 
 from builders.runs import untrained_run
 from sentinode.cli.join import join_command
+from sentinode.core import hash_file
 from sentinode.errors import CheckpointError, InputError, MissingInputError
-from sentinode.models import DenseNetwork, Run, folded, join_runs, spec, summarise
+from sentinode.models import (
+    WEIGHTS_FILE,
+    DenseNetwork,
+    Run,
+    folded,
+    join_runs,
+    save_checkpoint,
+    spec,
+    state_of,
+    summarise,
+)
 from sentinode.models.nodenet import nodenet
 from sentinode.models.orbit import turned
 from sentinode.types import Preprocess
@@ -26,11 +36,12 @@ def members(folder: Path, n: int = 2) -> list[Run]:
 
 
 def _move_statistics(run: Run) -> None:
-    from sentinode.core import hash_file
-    from sentinode.models import WEIGHTS_FILE, save_checkpoint, state_of
-
     network = run.load().train()
+    generator = torch.Generator().manual_seed(len(run.folder.name) + int(run.folder.name))
     with torch.no_grad():
+        for values in network.parameters():
+            if values.ndim == 1:  # gains and shifts of the norms, the bias of the logit
+                values.add_(torch.randn(values.shape, generator=generator) * 0.3)
         for seed in range(20):
             network(drawn(8, 96, seed) * 2 + 0.3)
     save_checkpoint(run.folder, run.spec, state_of(network))
@@ -66,20 +77,31 @@ def test_its_logit_is_the_mean_of_theirs_on_patches_and_regions(tmp_path: Path, 
 @torch.no_grad()
 def test_what_is_joined_can_be_joined_again(tmp_path: Path) -> None:
     runs = members(tmp_path, 4)
-    pairs = [join_runs(runs[k : k + 2], tmp_path / f"pair{k}", name="pair") for k in (0, 2)]
-    network = join_runs(pairs, tmp_path / "all", name="all").load()
+    pair = join_runs(runs[:2], tmp_path / "pair", name="pair")
+    joined = join_runs([runs[3], pair, runs[2]], tmp_path / "all", name="all")
     each = torch.stack([run.load()(drawn(3)) for run in runs])
-    assert torch.allclose(network(drawn(3)), each.mean(0), atol=1e-4)
+    assert torch.allclose(joined.load()(drawn(3)), each.mean(0), atol=1e-4)  # all count the same
+    assert joined.members == [runs[k].weights_hash for k in (3, 0, 1, 2)]
+    with pytest.raises(InputError, match="same weights, or one that the other holds"):
+        join_runs([pair, runs[1]], tmp_path / "twice", name="twice")
 
 
-def test_its_groups_learn_apart(tmp_path: Path) -> None:
-    network = join_runs(members(tmp_path), tmp_path / "out", name="both").load().train()
-    network(drawn(4)).square().sum().backward()
-    for n, features in enumerate((3, 4)):
-        weight = network.get_parameter(f"features.residual_b1.conv.{n}.weight")
-        assert weight.shape == (features, 8 * features, 3, 3)
-        assert weight.grad is not None
-        assert weight.grad.abs().sum((1, 2, 3)).min() > 0
+def test_its_members_learn_apart(tmp_path: Path) -> None:
+    """What one has learnt changes nothing in the other's features, nor in how these learn."""
+    run = join_runs(members(tmp_path), tmp_path / "out", name="both")
+    gradients = []
+    for change in (0.0, 0.5):
+        network = run.load()
+        own, others = (network.get_parameter(f"features.residual_b1.conv.{n}.weight") for n in "01")
+        assert own.shape == (3, 24, 3, 3)
+        assert others.shape == (4, 32, 3, 3)
+        with torch.no_grad():
+            others.add_(change)
+        network(drawn(4)).sum().backward()
+        assert own.grad is not None
+        assert own.grad.abs().max() > 0
+        gradients.append(own.grad)
+    assert torch.allclose(*gradients, atol=1e-5)
 
 
 def test_it_costs_what_they_cost_together(tmp_path: Path) -> None:
@@ -103,6 +125,17 @@ def test_the_record_tells_of_its_members_and_of_what_they_share(tmp_path: Path) 
     assert inputs["set"] == "same"
     assert "split" not in inputs  # so that no report calls it independent of either's test fold
     assert [inputs[f"member_{n}"] for n in (1, 2)] == [run.weights_hash for run in runs]
+    assert record.patches == {}  # seven of one split, and seven of another
+    alike = [
+        Run(
+            run.folder,
+            run.spec,
+            run.record.model_copy(update={"provenance": told[0].record.provenance}),
+        )
+        for run in told
+    ]
+    record = join_runs(alike, tmp_path / "alike", name="both").record
+    assert record.provenance.inputs["split"] == "one"
     assert record.patches == {"train": 7}
     told[1].record.model_copy(update={"behind": "on another set"}).write(told[1].folder)
     again = join_runs([told[0], Run.open(told[1].folder)], tmp_path / "2", name="both")
@@ -121,21 +154,61 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     bright = TINY.model_copy(update={"preprocess": Preprocess(mean=(0.5,) * 3, std=(0.2,) * 3)})
     other = untrained_run(tmp_path / "bright", bright)
     colour = untrained_run(tmp_path / "colour", spec("gray-no-128"))
-    shutil.copytree(first.folder, tmp_path / "twin")
+    twin = untrained_run(tmp_path / "twin", TINY.model_copy(update={"name": "renamed"}))
+    save_checkpoint(twin.folder, twin.spec, state_of(first.load()))
+    files = {WEIGHTS_FILE: hash_file(twin.folder / WEIGHTS_FILE)}
+    twin.record.model_copy(update={"files": files}).write(twin.folder)
+    free = untrained_run(tmp_path / "free", TINY.model_copy(update={"licence": "MIT"}), 5)
+    wide = [untrained_run(tmp_path / f"w{n}", nodenet("w", (1, 1, 600)), n) for n in (0, 1)]
     for runs, said in (
         ([first], "two runs at least"),
         ([first, other], "see patches in different ways"),
         ([first, colour], "only nodenets"),
-        ([first, Run.open(tmp_path / "twin")], "same weights"),
+        ([first, Run.open(twin.folder)], "same weights"),
+        ([first, first], "same weights"),
+        ([first, free], "Apache-2.0"),
+        (wide, "1024 features a stage"),
     ):
         with pytest.raises(InputError, match=said):
             join_runs(runs, tmp_path / "out", name="both")
+    for name in ("", "bad name", "../up"):
+        with pytest.raises(InputError, match="cannot be a network's name"):
+            join_runs([first, second], tmp_path / "out", name=name)
     assert not (tmp_path / "out").exists()
     made = join_runs([first, second], tmp_path / "out", name="both")
     with pytest.raises(InputError, match="holds a run"):
         join_runs([second, first], tmp_path / "out", name="both")
     assert Run.open(tmp_path / "out").weights_hash == made.weights_hash
     assert join_runs([second, first], tmp_path / "out", name="both", force=True).load()
+
+
+def test_a_member_is_not_replaced_by_what_is_joined(tmp_path: Path) -> None:
+    first, second = members(tmp_path)
+    same = tmp_path / "x" / ".." / second.folder.name
+    (tmp_path / "x").mkdir()
+    with pytest.raises(InputError, match="one of the runs to join"):
+        join_runs([first, second], same, name="both", force=True)
+    assert Run.open(second.folder).load()
+
+
+@pytest.mark.parametrize("left", ["history.csv", "config.toml", "state/epoch-0001.safetensors"])
+def test_nothing_of_another_training_stays_in_the_folder(tmp_path: Path, left: str) -> None:
+    runs, out = members(tmp_path), tmp_path / "out"
+    (out / left).parent.mkdir(parents=True)
+    (out / left).write_text("of another")
+    with pytest.raises(InputError, match="what is left of one"):
+        join_runs(runs, out, name="both")
+    assert (out / left).read_text() == "of another"
+    join_runs(runs, out, name="both", force=True)
+    assert not (out / left).exists()
+
+
+def test_what_was_only_pretrained_is_refused(tmp_path: Path) -> None:
+    first, second = members(tmp_path)
+    origin = second.record.provenance.model_copy(update={"stage": "pretrain"})
+    second.record.model_copy(update={"provenance": origin}).write(second.folder)
+    with pytest.raises(InputError, match="has learnt no label yet"):
+        join_runs([first, Run.open(second.folder)], tmp_path / "out", name="both")
 
 
 def test_a_damaged_member_is_told_of(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from sentinode.core import hash_file, run_folder, weight_names
-from sentinode.models import resolve_run, summarise
+from sentinode.models import resolve_run, state_of, summarise
 
 LARGEST = 10_000_000  # bytes
 
@@ -28,6 +29,12 @@ def test_shipped_weights_are_whole_small_calibrated_and_told_of(name: str) -> No
 def test_large_holds_base_as_it_is_shipped() -> None:
     large, base = resolve_run("nodenet-large"), resolve_run("nodenet-base")
     assert base.weights_hash in large.members
+    whole, part = state_of(large.load()), state_of(base.load())
+    for name, values in part.items():
+        if name.startswith("features"):
+            found = whole.get(name.replace("weight", "0.weight"), whole.get(name))
+            assert found is not None, name
+            assert torch.equal(found[: len(values)], values), name
 
 
 def test_nodenet_is_shipped() -> None:

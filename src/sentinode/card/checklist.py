@@ -77,7 +77,7 @@ def _groups(known: Known, kind: str) -> str:
 
 def _trained(known: Known) -> str:
     if known.run.members:
-        return gap("joined of networks trained apart; their own cards tell how")
+        return gap("joined of several networks; how each was trained is in its own record")
     if known.run.record.best_epoch is None:
         return gap("imported weights")
     return "Training data and procedure"

@@ -63,7 +63,7 @@ def training(known: Known) -> Section:
     )
     who = ("Who the patients were", gap("age, sex, hospital and treatment are not recorded"))
     if members := known.run.members:
-        how = f"{len(members)} networks, trained apart, whose mean logit it gives; their weights: "
+        how = f"{len(members)} networks, whose mean logit it gives; SHA-256 of their weights: "
         made = Table(("", ""), (*data, ("Made of", how + ", ".join(members)), who))
         return Section("Training data and procedure", (made,))
     if record.best_epoch is None:
@@ -128,5 +128,10 @@ def files(known: Known) -> Section:
         inputs = known.report.provenance.inputs
         rows += [(f"report: {role}", digest) for role, digest in sorted(inputs.items())]
     versions = ", ".join(f"{n} {v}" for n, v in sorted(record.provenance.packages.items()))
-    rows.append(("trained with", f"python {record.provenance.python}, {versions}"))
+    rows.append(
+        (
+            "joined with" if known.run.members else "trained with",
+            f"python {record.provenance.python}, {versions}",
+        )
+    )
     return Section("What this card was filled from", (Table(("File", "SHA-256"), tuple(rows)),))

@@ -21,8 +21,11 @@ def join_command(
     from sentinode.models import join_runs, resolve_run, summarise
 
     run = join_runs([resolve_run(each) for each in runs], out, name=name, force=force)
-    gflop = summarise(run.spec).flop / 1e9
     typer.echo(
-        f"wrote {out}: {len(runs)} networks in one, {gflop:.2f} GFLOP a patch; its probabilities "
-        f"are not calibrated, next: sentinode predict {out} SET --out FILE"
+        f"wrote {out}: {len(run.members)} networks in one, {summarise(run.spec).flop / 1e9:.2f} "
+        f"GFLOP a patch; next: sentinode predict {out} SET --out FILE"
+    )
+    typer.echo(
+        "their calibrations are not carried over: its probabilities are those of the mean logit "
+        f"until it has its own, as by: sentinode calibrate {out} FILE"
     )

@@ -156,7 +156,7 @@ def _cautions(
             "spread over seeds is of both."
         )
     sets = {c.run.record.provenance.inputs.get("set") for c in candidates if c.run is not None}
-    if len(sets) > 1:
+    if len(sets - {None}) > 1:
         said.append("The runs were trained on different sets.")
     strange = [each.name for each in candidates if _foreign(each)]
     if strange:

@@ -167,7 +167,9 @@ class Run:
         origin = self.record.provenance
         if origin.stage != JOINED:
             return []
-        return [digest for role, digest in origin.inputs.items() if role.startswith(MEMBER)]
+        roles = [role for role in origin.inputs if role.startswith(MEMBER)]
+        in_order = sorted(roles, key=lambda role: int(role.removeprefix(MEMBER)))
+        return [origin.inputs[role] for role in in_order]
 
     @property
     def origin(self) -> Literal["joined", "imported"]:
