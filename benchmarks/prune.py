@@ -18,16 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sentinode.core import hash_file, hash_json, provenance
 from sentinode.data.loader import to_input
 from sentinode.errors import InputError
 from sentinode.models import (
-    SPEC_FILE,
-    WEIGHTS_FILE,
     ModelSpec,
     Run,
-    RunRecord,
     build,
+    record_weights,
     resolve_run,
     save_checkpoint,
     state_of,
@@ -160,18 +157,8 @@ def write(out: Path, run: Run, spec: ModelSpec, network: torch.nn.Module, how: d
     save_checkpoint(out, spec, state_of(network))
     config = {"model": spec.model_dump(mode="json"), **how}
     inputs = run.record.provenance.inputs | {"pruned": run.weights_hash}
-    RunRecord(
-        fingerprint=hash_json({"config": config, "inputs": inputs}),
-        provenance=provenance("prune", config=config, inputs=inputs),
-        compute={},
-        best_epoch=None,
-        stopped="pruned",
-        patches=run.record.patches,
-        metrics={},
-        files={name: hash_file(out / name) for name in (SPEC_FILE, WEIGHTS_FILE)},
-        timing={},
-        behind=run.record.behind,
-    ).write(out)
+    patches, behind = run.record.patches, run.record.behind
+    record_weights(out, "prune", "pruned", config, inputs, patches=patches, behind=behind)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def test_training_and_inference_cut_the_same_rim_and_its_gradient_is_a_slice_s()
         ({"beside": [[2, 3]]}, "three widths"),
         ({"beside": [[2, 3, 4], [2, 0, 3]]}, "three widths"),
         ({"beside": [[2, 3, 1021]]}, "1024 features a stage at most"),
-        ({"beside": 7}, "nodenet"),
+        ({"beside": 7}, "must be an iterable, not int"),
     ],
 )
 def test_impossible_networks_are_refused(keys: dict[str, object], said: str) -> None:

@@ -32,10 +32,12 @@ from sentinode.models.run import (
     CONFIG_FILE,
     HISTORY_FILE,
     RECORD_FILE,
+    STATE_FOLDER,
     Run,
     RunRecord,
     forget_run,
     read_record,
+    record_weights,
     resolve_run,
 )
 from sentinode.models.sequential import SequentialNetwork, build_sequential
@@ -48,6 +50,7 @@ __all__ = [
     "HISTORY_FILE",
     "RECORD_FILE",
     "SPEC_FILE",
+    "STATE_FOLDER",
     "WEIGHTS_FILE",
     "Compute",
     "DenseNetwork",
@@ -77,6 +80,7 @@ __all__ = [
     "out_of_memory",
     "read_record",
     "read_spec",
+    "record_weights",
     "resolve_run",
     "save_checkpoint",
     "spec",

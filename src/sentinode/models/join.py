@@ -13,9 +13,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from sentinode.core import first_fault, folder_lock, hash_file, hash_json, provenance
+from sentinode.core import first_fault, folder_lock
 from sentinode.errors import InputError
-from sentinode.models.checkpoint import SPEC_FILE, WEIGHTS_FILE, save_checkpoint, state_of
+from sentinode.models.checkpoint import save_checkpoint, state_of
 from sentinode.models.nodenet import BUILDER, NodeNet, nodenet
 from sentinode.models.run import (
     CONFIG_FILE,
@@ -23,8 +23,9 @@ from sentinode.models.run import (
     JOINED,
     MEMBER,
     RECORD_FILE,
+    STATE_FOLDER,
     Run,
-    RunRecord,
+    record_weights,
 )
 from sentinode.models.spec import ModelSpec, build
 from sentinode.tables import CALIBRATION_FILE
@@ -34,7 +35,7 @@ __all__ = ["join_runs"]
 LOGIT = "head.logit."
 CONV = re.compile(r"(.+\.conv(?:_[a-z])?)(?:\.\d+)?\.weight")
 LEARNT = ("manifest", "set", "split")
-OF_A_RUN = (RECORD_FILE, HISTORY_FILE, CONFIG_FILE, CALIBRATION_FILE, "state", "card.md")
+OF_A_RUN = (RECORD_FILE, HISTORY_FILE, CONFIG_FILE, CALIBRATION_FILE, STATE_FOLDER, "card.md")
 
 
 def join_runs(runs: Sequence[Run], out: Path, *, name: str, force: bool = False) -> Run:
@@ -73,19 +74,15 @@ def join_runs(runs: Sequence[Run], out: Path, *, name: str, force: bool = False)
     with folder_lock(out):
         _make_room(out, force)
         save_checkpoint(out, spec, state)
-        RunRecord(
-            fingerprint=hash_json({"config": config, "inputs": inputs}),
-            provenance=provenance(JOINED, config=config, inputs=inputs),
-            compute={},
-            best_epoch=None,
-            stopped="joined",
+        return record_weights(
+            out,
+            JOINED,
+            "joined",
+            config,
+            inputs,
             patches=_common(patches, ("train", "valid")) if same_patches else {},
-            metrics={},
-            files={file: hash_file(out / file) for file in (SPEC_FILE, WEIGHTS_FILE)},
-            timing={},
             behind=next((run.record.behind for run in runs if run.record.behind), None),
-        ).write(out)
-    return Run.open(out)
+        )
 
 
 def _networks(runs: Sequence[Run], out: Path) -> list[NodeNet]:

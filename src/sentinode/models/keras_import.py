@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from sentinode.core import first_fault, folder_lock, hash_file, hash_json, provenance
+from sentinode.core import first_fault, folder_lock, hash_file
 from sentinode.errors import InputError
-from sentinode.models.checkpoint import SPEC_FILE, WEIGHTS_FILE, save_checkpoint
+from sentinode.models.checkpoint import save_checkpoint
 from sentinode.models.keras_file import KerasLayer, KerasModel, read_keras
-from sentinode.models.run import CONFIG_FILE, RECORD_FILE, Run, RunRecord, forget_run
+from sentinode.models.run import CONFIG_FILE, RECORD_FILE, Run, forget_run, record_weights
 from sentinode.models.sequential import (
     Activation,
     BatchNorm,
@@ -79,17 +79,7 @@ def import_keras(
         save_checkpoint(out, spec, state)
         config = {"model": spec.model_dump(mode="json"), "keras": model.version}
         inputs = {"keras": hash_file(path)}
-        RunRecord(
-            fingerprint=hash_json({"config": config, "inputs": inputs}),
-            provenance=provenance("import-keras", config=config, inputs=inputs),
-            compute={},
-            best_epoch=None,
-            stopped="imported",
-            metrics={},
-            files={name: hash_file(out / name) for name in (SPEC_FILE, WEIGHTS_FILE)},
-            timing={},
-        ).write(out)
-    return Run.open(out)
+        return record_weights(out, "import-keras", "imported", config, inputs)
 
 
 @final

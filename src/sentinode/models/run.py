@@ -14,13 +14,15 @@ from sentinode.core import (
     Provenance,
     first_fault,
     hash_file,
+    hash_json,
+    provenance,
     read_json,
     run_folder,
     weight_names,
     write_json,
 )
 from sentinode.errors import CheckpointError, InputError, MissingInputError
-from sentinode.models.checkpoint import WEIGHTS_FILE, load_checkpoint, read_spec
+from sentinode.models.checkpoint import SPEC_FILE, WEIGHTS_FILE, load_checkpoint, read_spec
 from sentinode.models.network import Network
 from sentinode.models.spec import ModelSpec
 from sentinode.tables import (
@@ -36,15 +38,20 @@ __all__ = [
     "CONFIG_FILE",
     "HISTORY_FILE",
     "RECORD_FILE",
+    "STATE_FOLDER",
     "Run",
     "RunRecord",
     "forget_run",
+    "record_weights",
     "resolve_run",
 ]
 
 RECORD_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 CONFIG_FILE = "config.toml"
+STATE_FOLDER = "state"
+"""What an unfinished training leaves of itself, to go on from."""
+
 JOINED, MEMBER = "join", "member_"
 """Stage of a joined run, and what the roles of its members among the inputs begin with."""
 
@@ -228,6 +235,42 @@ def read_record(folder: Path) -> RunRecord:
         return RunRecord.model_validate(values)
     except ValidationError as error:
         raise CheckpointError(f"{path} is damaged: {first_fault(error)}") from error
+
+
+def record_weights(
+    folder: Path,
+    stage: str,
+    stopped: str,
+    config: dict[str, Any],
+    inputs: dict[str, str],
+    *,
+    patches: dict[str, int] | None = None,
+    behind: str | None = None,
+) -> Run:
+    """Make a run of the spec and the weights in a folder, which no training made.
+
+    Args:
+        folder: Holds both.
+        stage: Command that made them.
+        stopped: What it did to them, as in "imported".
+        config: What shaped them beside ``inputs``.
+        inputs: Hashes of what they were made from, by role.
+        patches: As of `RunRecord`.
+        behind: As of `RunRecord`.
+    """
+    RunRecord(
+        fingerprint=hash_json({"config": config, "inputs": inputs}),
+        provenance=provenance(stage, config=config, inputs=inputs),
+        compute={},
+        best_epoch=None,
+        stopped=stopped,
+        patches=patches or {},
+        metrics={},
+        files={name: hash_file(folder / name) for name in (SPEC_FILE, WEIGHTS_FILE)},
+        timing={},
+        behind=behind,
+    ).write(folder)
+    return Run.open(folder)
 
 
 def forget_run(folder: Path) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 from sentinode.core import leftovers
 from sentinode.errors import InputError
-from sentinode.models import CONFIG_FILE, RECORD_FILE, WEIGHTS_FILE, forget_run, read_record
+from sentinode.models import (
+    CONFIG_FILE,
+    RECORD_FILE,
+    STATE_FOLDER,
+    WEIGHTS_FILE,
+    forget_run,
+    read_record,
+)
 from sentinode.train.plan import differences
 from sentinode.train.stored import (
     STATE_FILE,
@@ -19,8 +26,6 @@ from sentinode.train.stored import (
 )
 
 __all__ = ["STATE_FOLDER", "make_way"]
-
-STATE_FOLDER = "state"
 
 
 def make_way(out: Path, made_from: Mapping[str, Any], force: bool) -> None:
